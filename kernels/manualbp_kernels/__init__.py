@@ -1,0 +1,8 @@
+"""The loops under manualbp: a small vocabulary of array kernels, each with a NumPy definition and a compiled form.
+
+They know arrays and nothing of layers. See ``kernel.py`` for the contract.
+"""
+
+from .kernel import BACKENDS, KERNELS, Kernel, backend, get_backend, kernel, set_backend
+
+__all__ = ["BACKENDS", "KERNELS", "Kernel", "backend", "get_backend", "kernel", "set_backend"]

@@ -1,0 +1,1 @@
+"""What the CPU kernels share: compilation, scalar helpers, loops over elements."""

@@ -1,0 +1,86 @@
+"""Compile loops with Numba: when first called, kept on disk, with one set of floating-point rules.
+
+Numba is imported by the first call and not before, so that importing the library stays quick.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+# Sums may be reordered and multiply-adds fused. Never "nnan" or "ninf" (a NaN stays a NaN), never "arcp": x / 3 is
+# not x * (1/3), and small integers must come out exact.
+FASTMATH = {"reassoc", "contract", "nsz"}
+
+
+class Jit:
+    """A function that Numba compiles when it is first called. Other compiled functions may call it."""
+
+    def __init__(self, function: Callable[..., Any], name: str) -> None:
+        self.function = function
+        self.name = name
+        self.__doc__ = function.__doc__
+
+    def __call__(self, *args: Any) -> Any:
+        return self.dispatcher(*args)
+
+    def __repr__(self) -> str:
+        return f"<compiled {self.name}>"
+
+    @cached_property
+    def dispatcher(self) -> Any:
+        import numba
+
+        from . import scalar  # noqa: F401  (teaches Numba `like`)
+
+        compiled = numba.njit(self.function, fastmath=FASTMATH, error_model="numpy", nogil=True)
+        if not numba.config.DISABLE_JIT:
+            _keep_on_disk(compiled, self.name)
+        return compiled
+
+    @property
+    def _numba_type_(self) -> Any:
+        """How Numba sees this object inside another compiled function."""
+        return self.dispatcher._numba_type_
+
+
+def jit(function: Callable[..., Any], name: str | None = None) -> Jit:
+    """Decorator: compile ``function`` with Numba on its first call."""
+    return Jit(function, name or function.__name__)
+
+
+def cache_folder() -> Path:
+    """Where machine code is kept: ``NUMBA_CACHE_DIR`` if set, else the user's cache folder."""
+    if chosen := os.environ.get("NUMBA_CACHE_DIR"):
+        return Path(chosen) / "manualbp"
+    if sys.platform == "win32":
+        home = Path(os.environ.get("LOCALAPPDATA", "~"))
+    elif sys.platform == "darwin":
+        home = Path("~/Library/Caches")
+    else:
+        home = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache")
+    return home.expanduser() / "manualbp"
+
+
+@cache
+def fingerprint() -> str:
+    """A hash of every source file of the kernels: a change in any of them recompiles all, callees included."""
+    root = Path(__file__).parents[1]
+    digest = hashlib.sha256()
+    for source in sorted(root.rglob("*.py")):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _keep_on_disk(dispatcher: Any, name: str) -> None:
+    """Give the dispatcher a disk cache; without a writable folder it compiles in each process, silently."""
+    from .cache import KernelCache
+
+    with suppress(OSError, RuntimeError):
+        dispatcher._cache = KernelCache(dispatcher.py_func, name)

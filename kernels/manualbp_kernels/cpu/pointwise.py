@@ -1,0 +1,33 @@
+"""From the formula of one element to the loop over all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .jit import Jit, jit
+
+
+def pointwise(scalar: Callable[..., Any], arrays: int, name: str) -> Jit:
+    """The compiled loop ``out[i] = scalar(a[i], b[i], …, *constants)`` over contiguous arrays of one shape.
+
+    ``arrays`` is the number of input arrays, 1 to 3.
+    """
+    f = jit(scalar, name=f"{name}.scalar")
+
+    def loop_1(out, a, *constants):  # type: ignore[no-untyped-def]
+        out, a = out.ravel(), a.ravel()
+        for i in range(out.size):
+            out[i] = f(a[i], *constants)
+
+    def loop_2(out, a, b, *constants):  # type: ignore[no-untyped-def]
+        out, a, b = out.ravel(), a.ravel(), b.ravel()
+        for i in range(out.size):
+            out[i] = f(a[i], b[i], *constants)
+
+    def loop_3(out, a, b, c, *constants):  # type: ignore[no-untyped-def]
+        out, a, b, c = out.ravel(), a.ravel(), b.ravel(), c.ravel()
+        for i in range(out.size):
+            out[i] = f(a[i], b[i], c[i], *constants)
+
+    return jit((loop_1, loop_2, loop_3)[arrays - 1], name=name)

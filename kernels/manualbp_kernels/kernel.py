@@ -1,0 +1,132 @@
+"""Kernel: one name, three implementations that must agree.
+
+The function under ``@kernel`` is the *definition*: NumPy, one line per formula, made to be checked by eye.
+``@name.cpu`` adds the loops that Numba compiles for the processor, ``@name.cuda`` those for a GPU. All take the same
+arguments in the same order: outputs, inputs, geometry, scalars. All write their outputs in place and return None.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from .cpu.jit import Jit, jit
+from .cpu.pointwise import pointwise
+
+BACKENDS = ("fast", "reference")
+KERNELS: dict[str, Kernel] = {}
+_backend = "fast"
+
+
+class Kernel:
+    """A named array operation. Calling it runs the form that fits the place of its first output.
+
+    NumPy arrays run on the processor, any other array on the GPU; under ``backend("reference")`` the definition runs.
+    """
+
+    def __init__(self, definition: Callable[..., None]) -> None:
+        self.definition = definition
+        self.name = definition.__name__
+        self.parameters = tuple(inspect.signature(definition).parameters)
+        self.forms: dict[str, Callable[..., None]] = {}
+        self.__doc__ = definition.__doc__
+        if self.name in KERNELS:
+            raise TypeError(f"kernel {self.name} is defined twice")
+        KERNELS[self.name] = self
+        self._on_host = self._first_call
+
+    def __call__(self, *args: Any) -> None:
+        if isinstance(args[0], np.ndarray):
+            self._on_host(*args)
+        else:
+            self.form("cuda")(*args)
+
+    def __repr__(self) -> str:
+        return f"{self.name}({', '.join(self.parameters)}): {' '.join((self.__doc__ or '').split())}"
+
+    def cpu(self, function: Callable[..., None]) -> Jit:
+        """Decorator: the loops for the processor, compiled by Numba when first called."""
+        form = jit(function, name=self.name)
+        self._add("cpu", form)
+        return form
+
+    def scalar(self, constants: int = 0) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """Decorator: the formula of one element, compiled into a loop over all elements for every place.
+
+        It takes the definition's inputs as scalars and returns the element of the output; the last ``constants``
+        parameters are the same for all elements.
+        """
+
+        def add(function: Callable[..., Any]) -> Callable[..., Any]:
+            got = tuple(inspect.signature(function).parameters)
+            if got != self.parameters[1:]:
+                raise TypeError(f"the scalar form of {self.name} takes {got}, its definition {self.parameters[1:]}")
+            self.forms["cpu"] = pointwise(function, len(got) - constants, self.name)
+            return function
+
+        return add
+
+    def cuda(self, function: Callable[..., None]) -> Callable[..., None]:
+        """Decorator: a function that launches ``numba.cuda`` kernels."""
+        self._add("cuda", function)
+        return function
+
+    def form(self, place: str) -> Callable[..., None]:
+        """The implementation for ``place`` ("cpu" or "cuda"); NotImplementedError if there is none."""
+        try:
+            return self.forms[place]
+        except KeyError:
+            raise NotImplementedError(f"kernel {self.name} has no implementation for {place}") from None
+
+    def _add(self, place: str, function: Any) -> None:
+        got = tuple(inspect.signature(getattr(function, "function", function)).parameters)
+        if got != self.parameters:
+            raise TypeError(f"the {place} form of {self.name} takes {got}, its definition {self.parameters}")
+        self.forms[place] = function
+
+    def _first_call(self, *args: Any) -> None:
+        self._select()
+        self._on_host(*args)
+
+    def _select(self) -> None:
+        """Bind the host form once, so that a call costs one attribute and no decision."""
+        if _backend == "reference":
+            self._on_host = self.definition
+        else:
+            form = self.form("cpu")
+            self._on_host = form.dispatcher if isinstance(form, Jit) else form
+
+
+def kernel(definition: Callable[..., None]) -> Kernel:
+    """Decorator: make a NumPy function the definition of a new kernel."""
+    return Kernel(definition)
+
+
+def get_backend() -> str:
+    """The backend in force: "fast" (compiled) or "reference" (the NumPy definitions)."""
+    return _backend
+
+
+def set_backend(name: str) -> None:
+    """Run every kernel on host arrays compiled ("fast") or by its NumPy definition ("reference"), process-wide."""
+    global _backend
+    if name not in BACKENDS:
+        raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, got {name!r}")
+    _backend = name
+    for each in KERNELS.values():
+        each._on_host = each._first_call
+
+
+@contextmanager
+def backend(name: str) -> Iterator[None]:
+    """``with backend("reference"): ...`` runs the NumPy definitions inside, and puts back what was there before."""
+    before = _backend
+    set_backend(name)
+    try:
+        yield
+    finally:
+        set_backend(before)

@@ -1,0 +1,31 @@
+"""manualbp: a neural-network engine whose every derivative is written by hand and can be read."""
+
+from manualbp_kernels import backend, get_backend, set_backend
+
+from . import init, layers, losses, optim
+from .gradcheck import gradcheck
+from .layer import Layer
+from .layers import *  # noqa: F403
+from .losses import *  # noqa: F403
+from .optim import *  # noqa: F403
+from .parameter import Parameter, Weight
+from .random import manual_seed
+from .sequential import Sequential
+from .version import __version__
+
+__all__ = [
+    "Layer",
+    "Parameter",
+    "Sequential",
+    "Weight",
+    "__version__",
+    "backend",
+    "get_backend",
+    "gradcheck",
+    "init",
+    "manual_seed",
+    "set_backend",
+    *layers.__all__,
+    *losses.__all__,
+    *optim.__all__,
+]

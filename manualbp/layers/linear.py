@@ -1,0 +1,69 @@
+"""Linear:  y = x Wᵀ + b
+
+Shapes     x (N, I)    W (O, I)    b (O,)    y (N, O);   x may have more leading axes, N is then their product
+Forward    y[n,o] = Σ_i W[o,i] x[n,i] + b[o]                                     (1)
+Backward   Let δ = ∂L/∂y. W[o,i] reaches L only through y[n,o], n = 1…N, and ∂y[n,o]/∂W[o,i] = x[n,i], so
+             dW[o,i] = Σ_n δ[n,o] x[n,i]        dW = δᵀ x                        (2)   one sample: the outer product δ aᵀ
+           b[o] reaches the same outputs, with ∂y[n,o]/∂b[o] = 1:
+             db[o]   = Σ_n δ[n,o]                                                (3)   one bias serves all samples: a sum
+           x[n,i] reaches y[n,o] for every o, with ∂y[n,o]/∂x[n,i] = W[o,i]:
+             dx[n,i] = Σ_o δ[n,o] W[o,i]        dx = δ W                         (4)   forward uses Wᵀ, backward W
+Cache      x, for (2)
+"""
+
+from __future__ import annotations
+
+from manualbp_kernels.matmul import linear, matmul_nn, matmul_tn, sum_rows
+
+from .. import init
+from ..layer import Layer
+from ..parameter import Weight
+from ..types import Array, DTypeLike
+
+
+class Linear(Layer):
+    """y = x Wᵀ + b.
+
+    Args:
+        in_features: I, the length of x's last axis.
+        out_features: O, the length of y's last axis.
+        bias: whether there is a b.
+        dtype: float32 or float64.
+
+    W (O, I) and b (O,) start uniform in ±1/√I, as PyTorch's.
+    """
+
+    W = Weight("weight")
+    b = Weight("bias")
+    dW: Array
+    db: Array
+
+    def __init__(self, in_features: int, out_features: int, bias: bool = True, dtype: DTypeLike = "float32") -> None:
+        super().__init__(dtype)
+        for name, size in (("in_features", in_features), ("out_features", out_features)):
+            if size < 1:
+                raise ValueError(f"Linear: {name} must be at least 1, got {size}")
+        self.in_features, self.out_features = in_features, out_features
+        self.W = init.default((out_features, in_features), in_features, self.dtype)
+        self.b = init.default((out_features,), in_features, self.dtype) if bias else None
+
+    def forward(self, x: Array) -> Array:
+        x = self.take(x)
+        if not x.ndim or x.shape[-1] != self.in_features:
+            raise self.misfit(f"(N, {self.in_features})", x)
+        y = self.empty("y", (*x.shape[:-1], self.out_features), self.dtype)
+        linear(y.reshape(-1, self.out_features), x.reshape(-1, self.in_features), self.W, self.b)  # (1)
+        return self.give(y, cache=(x,))
+
+    def backward(self, dy: Array) -> Array:
+        (x,), dy = self.recall(dy)
+        dx = self.empty("dx", x.shape, self.dtype)
+        delta = dy.reshape(-1, self.out_features)
+        matmul_tn(self.dW, delta, x.reshape(-1, self.in_features), 1.0)  # (2)
+        if self.b is not None:
+            sum_rows(self.db, delta, 1.0)  # (3)
+        matmul_nn(dx.reshape(-1, self.in_features), delta, self.W, 0.0)  # (4)
+        return dx
+
+    def describe(self) -> str:
+        return f"{self.in_features} → {self.out_features}" + (", no bias" if self.b is None else "")

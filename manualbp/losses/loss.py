@@ -1,0 +1,130 @@
+"""Loss: the protocol that every loss follows.
+
+    value = loss(y, t)        a float (an array with reduction="none"); keeps what backward needs
+    dy = loss.backward()      ∂L/∂y, the δ that ``net.backward`` starts from
+
+A loss is an array of terms ℓ that is then reduced. ``reduction`` is PyTorch's:
+
+    "mean"   L = Σ ℓ / n,  n stated in each loss's docstring
+    "sum"    L = Σ ℓ
+    "none"   the ℓ themselves; backward then takes ∂L/∂ℓ (ones if it gets none)
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+import numpy as np
+
+from manualbp_kernels.elementwise import multiply, total
+
+from ..types import FLOATS, Array
+from ..workspace import Workspace
+
+
+class Loss(Workspace):
+    """The base of all losses. A subclass writes ``forward`` and ``backward``.
+
+    Args:
+        reduction: "mean", "sum" or "none".
+    """
+
+    reductions: ClassVar[tuple[str, ...]] = ("mean", "sum", "none")
+
+    def __init__(self, reduction: str = "mean") -> None:
+        super().__init__()
+        if reduction not in self.reductions:
+            raise ValueError(f"{type(self).__name__}: reduction must be one of {', '.join(self.reductions)}, got {reduction!r}")
+        self.reduction = reduction
+        self.cache: tuple[Any, ...] | None = None
+        self._sum = np.zeros(1)
+
+    def forward(self, y: Array, t: Array) -> float | Array:
+        """L from the prediction y and the target t."""
+        raise NotImplementedError(f"{type(self).__name__} has no forward")
+
+    def backward(self, dl: Array | None = None) -> Array:
+        """∂L/∂y for the last forward; ``dl`` is ∂L/∂ℓ where reduction is "none"."""
+        raise NotImplementedError(f"{type(self).__name__} has no backward")
+
+    def __call__(self, y: Array, t: Array) -> Any:
+        return self.forward(y, t)
+
+    def take(self, y: Any, t: Any) -> tuple[Array, Array]:
+        """Prediction and target as contiguous float arrays of one shape and dtype; ValueError or TypeError if not."""
+        y = self.take_prediction(y)
+        if type(t) is not np.ndarray:
+            t = np.array(t, y.dtype) if isinstance(t, (list, tuple, float)) else np.asarray(t)
+        if t.shape != y.shape:
+            raise ValueError(f"{self} expects a target of the prediction's shape {y.shape}, got {t.shape}; see reshape")
+        if t.dtype != y.dtype:
+            raise TypeError(
+                f'{self} expects a target of the prediction\'s dtype {y.dtype}, got {t.dtype}: t.astype("{y.dtype}")'
+            )
+        return y, t if t.flags.carray else np.array(t, order="C")
+
+    def take_prediction(self, y: Any) -> Array:
+        """The prediction as a contiguous float array."""
+        if type(y) is not np.ndarray:
+            y = np.asarray(y, np.float32) if isinstance(y, (list, tuple, float)) else np.asarray(y)
+        if y.dtype not in FLOATS:
+            raise TypeError(f"{self} expects a prediction of float32 or float64, got {y.dtype}")
+        if not y.size:
+            raise ValueError(f"{self} got an empty prediction of shape {y.shape}")
+        return y if y.flags.carray else np.array(y, order="C")
+
+    def give(self, l: Array, t: Array, cache: tuple[Any, ...], count: float | None = None) -> float | Array:
+        """Reduce the terms and keep the cache. A NaN makes it look whether the target is to blame: ValueError."""
+        self.cache = cache
+        if self.reduction == "none":
+            if np.isnan(l).any():
+                self._blame(t)
+            return l
+        total(self._sum, l)
+        value = float(self._sum[0])
+        if self.reduction != "sum":
+            value = value / (l.size if count is None else count) if count != 0 else math.nan
+        if value != value:
+            self._blame(t)
+        return value
+
+    def recall(self) -> tuple[Any, ...]:
+        """The cache, which is then used up."""
+        if self.cache is None:
+            raise RuntimeError(f"{self}: backward needs a forward of its own before it")
+        cache, self.cache = self.cache, None
+        return cache
+
+    def weight_of_a_term(self, count: int) -> float:
+        """∂L/∂ℓ: 1/count for a mean, else 1."""
+        return 1.0 / count if self.reduction in ("mean", "batchmean") else 1.0
+
+    def chain(self, dy: Array, dl: Array | None) -> Array:
+        """``dy`` times ∂L/∂ℓ, which only an unreduced loss is given."""
+        if dl is None:
+            return dy
+        if self.reduction != "none":
+            raise ValueError(f"{self}: backward takes ∂L/∂ℓ only with reduction='none'")
+        try:
+            multiply(dy, dy, np.ascontiguousarray(np.broadcast_to(dl, dy.shape), dy.dtype))
+        except ValueError:
+            raise ValueError(f"{self}: ∂L/∂ℓ must have the shape of ℓ, got {np.shape(dl)}") from None
+        return dy
+
+    def _blame(self, t: Array) -> None:
+        """ValueError if the input explains a NaN; a diverged prediction stays the user's to see."""
+        try:
+            self.check_target(t)
+        except ValueError:
+            self.cache = None
+            raise
+
+    def check_target(self, t: Array) -> None:
+        """ValueError if the target holds a NaN."""
+        if np.isnan(t).any():
+            where = tuple(map(int, np.argwhere(np.isnan(t))[0]))
+            raise ValueError(f"{self}: the target is NaN at {where}")
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({'' if self.reduction == 'mean' else self.reduction})"

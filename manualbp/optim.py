@@ -1,0 +1,288 @@
+"""SGD, Adam, AdamW, RMSprop, Adagrad: from gradients to a step
+
+With θ a parameter, g = ∂L/∂θ its gradient, η the learning rate, λ the weight decay and t the number of the step:
+
+SGD        g ← g + λθ;  v ← μv + (1 − τ) g  (v = g in the first step);  θ ← θ − η v
+           Nesterov: θ ← θ − η (g + μv)                                          Sutskever et al. (2013), §2
+Adam       g ← g + λθ;  m ← β₁m + (1 − β₁) g;  v ← β₂v + (1 − β₂) g²;
+           θ ← θ − η m̂ / (√v̂ + ε),  m̂ = m/(1 − β₁ᵗ),  v̂ = v/(1 − β₂ᵗ)           Kingma and Ba (2015), algorithm 1
+AdamW      θ ← θ − ηλθ instead of g ← g + λθ, then as Adam                       Loshchilov and Hutter (2019), algorithm 2
+RMSprop    g ← g + λθ;  s ← αs + (1 − α) g²;  v ← μv + g / (√s + ε);  θ ← θ − η v
+           centered: √(s − ḡ²) with ḡ ← αḡ + (1 − α) g                           Hinton (2012), lecture 6; Graves (2013), §4.2
+Adagrad    g ← g + λθ;  s ← s + g²;  θ ← θ − η/(1 + (t − 1) κ) · g / (√s + ε)    Duchi et al. (2011)
+
+All start with m = v = s = 0. Arguments, defaults and the order of operations are PyTorch's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+import numpy as np
+
+from manualbp_kernels.elementwise import fill
+from manualbp_kernels.update import adagrad, adam, rmsprop, sgd
+
+from .parameter import Parameter, runs
+from .types import Array
+
+__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop"]
+
+
+class Hyper:
+    """A number that may change between steps: ``opt.lr = 0.01``. It lives in the optimizer's array ``hyper``."""
+
+    def __init__(self, least: float = 0.0, below: float = np.inf) -> None:
+        self.least, self.below = least, below
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+        names: tuple[str, ...] = getattr(owner, "names", ())
+        self.index = len(names)
+        owner.names = (*names, name)  # type: ignore[attr-defined]
+
+    def __get__(self, optimizer: Optimizer, owner: type) -> float:
+        return float(optimizer.hyper[self.index])
+
+    def __set__(self, optimizer: Optimizer, value: float) -> None:
+        if not self.least <= value < self.below:
+            limit = f" and below {self.below:g}" if np.isfinite(self.below) else ""
+            raise ValueError(f"{type(optimizer).__name__}: {self.name} must be at least {self.least:g}{limit}, got {value}")
+        optimizer.hyper[self.index] = value
+
+
+class Optimizer:
+    """The base of all optimizers: updates the arrays of ``parameters`` in place, those side by side in one pass.
+
+    Args:
+        parameters: what ``net.parameters()`` gives.
+
+    ``memory`` names the arrays of the parameters' size that an optimizer keeps between steps.
+    """
+
+    names: ClassVar[tuple[str, ...]] = ()
+    memory: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, parameters: Iterable[Parameter], **hyper: float) -> None:
+        self.parameters = list(parameters)
+        if not self.parameters:
+            raise ValueError(f"{type(self).__name__} got no parameters")
+        if not all(isinstance(p, Parameter) for p in self.parameters):
+            raise TypeError(
+                f"{type(self).__name__} expects what net.parameters() gives, got {type(self.parameters[0]).__name__}"
+            )
+        if len({id(p.value) for p in self.parameters}) < len(self.parameters):
+            raise ValueError(f"{type(self).__name__} got a parameter twice")
+        self.hyper = np.zeros(len(self.names))
+        for name in self.names:
+            setattr(self, name, hyper[name])
+        self._bind()
+
+    def _bind(self) -> None:
+        """Lay out memory along the parameters: one (parameters, values, gradients, memories, step count) per run."""
+        self._runs = [
+            (
+                group,
+                values,
+                gradients,
+                [np.full_like(values, self.initial(name)) for name in self.memory],
+                np.zeros(1, np.int64),
+            )
+            for group, values, gradients in runs(self.parameters)
+        ]
+
+    def initial(self, name: str) -> float:
+        """What a memory starts from."""
+        return 0.0
+
+    def step(self) -> None:
+        """θ ← θ − …, once, from the gradients as they are."""
+        for _, values, gradients, memories, step in self._runs:
+            self.update(values, gradients, memories, step)
+
+    def update(self, p: Array, g: Array, memories: list[Array], step: Array) -> None:
+        """One step for one run of parameters."""
+        raise NotImplementedError(f"{type(self).__name__} has no update")
+
+    def zero_grad(self) -> None:
+        """Set the gradients of all parameters to zero."""
+        for _, _, gradients, _, _ in self._runs:
+            fill(gradients, 0.0)
+
+    def state_dict(self) -> dict[str, Array]:
+        """A copy of all that changes from step to step, in arrays: hyper-parameters, step counts, memories by parameter."""
+        state: dict[str, Array] = {"hyper": self.hyper.copy()}
+        for group, _, _, memories, step in self._runs:
+            end = 0
+            for parameter in group:
+                begin, end = end, end + parameter.value.size
+                state[f"{parameter.name}.step"] = step.copy()
+                for name, memory in zip(self.memory, memories, strict=True):
+                    state[f"{parameter.name}.{name}"] = memory[begin:end].reshape(parameter.value.shape).copy()
+        return state
+
+    def load_state_dict(self, state: dict[str, Array]) -> None:
+        """Go on from a saved state; ValueError listing what does not fit, with nothing changed."""
+        own = self.state_dict()
+        wrong = [f"{name}: missing" for name in own if name not in state]
+        wrong += [f"{name}: unknown" for name in state if name not in own]
+        wrong += [
+            f"{name}: expected shape {own[name].shape}, got {np.shape(value)}"
+            for name, value in state.items()
+            if name in own and np.shape(value) != own[name].shape
+        ]
+        if wrong:
+            raise ValueError(f"the state does not fit {self}:\n  " + "\n  ".join(wrong))
+        self.hyper[:] = state["hyper"]
+        for group, _, _, memories, step in self._runs:
+            end = 0
+            for parameter in group:
+                begin, end = end, end + parameter.value.size
+                step[:] = state[f"{parameter.name}.step"]
+                for name, memory in zip(self.memory, memories, strict=True):
+                    memory[begin:end] = np.ravel(state[f"{parameter.name}.{name}"])
+
+    def __getstate__(self) -> dict[str, Any]:
+        own = {key: value for key, value in self.__dict__.items() if key != "_runs"}
+        return {**own, "_saved": self.state_dict()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        saved = state.pop("_saved")
+        self.__dict__.update(state)
+        self._bind()
+        self.load_state_dict(saved)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name):g}' for name in self.names)})"
+
+
+class SGD(Optimizer):
+    """Gradient descent, with momentum if asked for.
+
+    Args:
+        parameters: ``net.parameters()``.
+        lr: η. momentum: μ. dampening: τ. weight_decay: λ. nesterov: look ahead (needs momentum, no dampening).
+    """
+
+    lr, momentum, dampening, weight_decay = Hyper(), Hyper(), Hyper(-np.inf), Hyper()
+    memory = ("momentum_buffer",)
+
+    def __init__(
+        self,
+        parameters: Iterable[Parameter],
+        lr: float = 1e-3,
+        momentum: float = 0.0,
+        dampening: float = 0.0,
+        weight_decay: float = 0.0,
+        nesterov: bool = False,
+    ) -> None:
+        if nesterov and (momentum <= 0 or dampening != 0):
+            raise ValueError("SGD: nesterov needs a momentum and no dampening")
+        self.nesterov = bool(nesterov)
+        super().__init__(parameters, lr=lr, momentum=momentum, dampening=dampening, weight_decay=weight_decay)
+
+    def update(self, p: Array, g: Array, memories: list[Array], step: Array) -> None:
+        sgd(p, memories[0], step, g, self.hyper, self.nesterov)
+
+
+class Adam(Optimizer):
+    """Adam: steps of the size η, whatever the size of the gradients.
+
+    Args:
+        parameters: ``net.parameters()``.
+        lr: η. betas: β₁ and β₂. eps: ε. weight_decay: λ, added to the gradient.
+    """
+
+    lr, beta1, beta2, eps, weight_decay = Hyper(), Hyper(0, 1), Hyper(0, 1), Hyper(), Hyper()
+    memory = ("exp_avg", "exp_avg_sq")
+    decoupled: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        parameters: Iterable[Parameter],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(parameters, lr=lr, beta1=betas[0], beta2=betas[1], eps=eps, weight_decay=weight_decay)
+
+    def update(self, p: Array, g: Array, memories: list[Array], step: Array) -> None:
+        adam(p, *memories, step, g, self.hyper, self.decoupled)
+
+
+class AdamW(Adam):
+    """Adam with the weight decay outside the gradient: θ ← θ − ηλθ. Arguments as Adam, but λ = 0.01."""
+
+    decoupled = True
+
+    def __init__(
+        self,
+        parameters: Iterable[Parameter],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.01,
+    ) -> None:
+        super().__init__(parameters, lr, betas, eps, weight_decay)
+
+
+class RMSprop(Optimizer):
+    """RMSprop: the gradient over its recent root mean square.
+
+    Args:
+        parameters: ``net.parameters()``.
+        lr: η. alpha: α. eps: ε. weight_decay: λ. momentum: μ. centered: subtract the mean gradient's square.
+    """
+
+    lr, alpha, eps, weight_decay, momentum = Hyper(), Hyper(), Hyper(), Hyper(), Hyper()
+    memory = ("square_avg", "grad_avg", "momentum_buffer")
+
+    def __init__(
+        self,
+        parameters: Iterable[Parameter],
+        lr: float = 1e-2,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        momentum: float = 0.0,
+        centered: bool = False,
+    ) -> None:
+        self.centered = bool(centered)
+        super().__init__(parameters, lr=lr, alpha=alpha, eps=eps, weight_decay=weight_decay, momentum=momentum)
+
+    def update(self, p: Array, g: Array, memories: list[Array], step: Array) -> None:
+        rmsprop(p, *memories, g, self.hyper, self.centered)
+
+
+class Adagrad(Optimizer):
+    """Adagrad: the gradient over the root of the sum of all its squares so far.
+
+    Args:
+        parameters: ``net.parameters()``.
+        lr: η. lr_decay: κ. weight_decay: λ. initial_accumulator_value: what s starts from. eps: ε.
+    """
+
+    lr, lr_decay, weight_decay, eps = Hyper(), Hyper(), Hyper(), Hyper()
+    memory = ("sum",)
+
+    def __init__(
+        self,
+        parameters: Iterable[Parameter],
+        lr: float = 1e-2,
+        lr_decay: float = 0.0,
+        weight_decay: float = 0.0,
+        initial_accumulator_value: float = 0.0,
+        eps: float = 1e-10,
+    ) -> None:
+        if not initial_accumulator_value >= 0:
+            raise ValueError(f"Adagrad: initial_accumulator_value must not be negative, got {initial_accumulator_value}")
+        self.initial_accumulator_value = float(initial_accumulator_value)
+        super().__init__(parameters, lr=lr, lr_decay=lr_decay, weight_decay=weight_decay, eps=eps)
+
+    def initial(self, name: str) -> float:
+        return self.initial_accumulator_value
+
+    def update(self, p: Array, g: Array, memories: list[Array], step: Array) -> None:
+        adagrad(p, memories[0], step, g, self.hyper)

@@ -1,0 +1,126 @@
+"""A layer's parameters: arrays that never move once somebody holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from .types import Array
+from .workspace import unshared
+
+if TYPE_CHECKING:
+    from .layer import Layer
+
+
+class Parameter(NamedTuple):
+    """A parameter and its gradient: the layer's own arrays, not copies. ``name`` is PyTorch's ("0.weight")."""
+
+    name: str
+    value: Array
+    grad: Array
+
+
+class Weight:
+    """Declares an attribute of a layer class as a parameter: ``W = Weight("weight")``.
+
+    The first assignment sets the array and creates its gradient ``dW`` (zeros). Every later one, to ``W`` or to
+    ``dW``, writes into the array that is there, so that an optimizer that holds it sees the change.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __set_name__(self, owner: type, attribute: str) -> None:
+        self.attribute = attribute
+        inherited: dict[str, str] = getattr(owner, "weights", {})
+        owner.weights = {**inherited, attribute: self.name}  # type: ignore[attr-defined]
+        setattr(owner, "d" + attribute, _InPlace("d" + attribute))
+
+    def __set__(self, layer: Layer, value: Any) -> None:
+        own = layer.__dict__
+        if own.get(self.attribute) is None:
+            own[self.attribute] = value
+            own["d" + self.attribute] = None if value is None else np.zeros_like(value)
+        else:
+            _write(layer, self.attribute, value)
+
+    if TYPE_CHECKING:
+
+        def __get__(self, layer: Layer, owner: type) -> Array: ...
+
+
+class _InPlace:
+    """A gradient attribute: assigning writes into the array."""
+
+    def __init__(self, attribute: str) -> None:
+        self.attribute = attribute
+
+    def __set__(self, layer: Layer, value: Any) -> None:
+        _write(layer, self.attribute, value)
+
+
+def _write(layer: Layer, attribute: str, value: Any) -> None:
+    current = layer.__dict__[attribute]
+    if value is not current:
+        if np.shape(value) != current.shape:
+            raise ValueError(f"{layer}.{attribute} has shape {current.shape} and cannot take shape {np.shape(value)}")
+        current[...] = value
+
+
+def gather(layers: Iterable[Layer]) -> None:
+    """Move parameters side by side into one vector and their gradients into another; the layers keep views.
+
+    An optimizer then has one array to update. An array moves at most once, and never if somebody holds it.
+    """
+    slots = [
+        (layer.__dict__, attribute)
+        for layer in layers
+        for attribute in layer.weights
+        if _movable(layer.__dict__, attribute) and _movable(layer.__dict__, "d" + attribute)
+    ]
+    for dtype in {own[attribute].dtype for own, attribute in slots}:
+        of_dtype = [(own, attribute) for own, attribute in slots if own[attribute].dtype == dtype]
+        for prefix in ("", "d"):
+            vector = np.empty(sum(own[attribute].size for own, attribute in of_dtype), dtype)
+            end = 0
+            for own, attribute in of_dtype:
+                array = own[prefix + attribute]
+                begin, end = end, end + array.size
+                vector[begin:end] = array.ravel()
+                own[prefix + attribute] = vector[begin:end].reshape(array.shape)
+
+
+def _movable(own: dict[str, Any], attribute: str) -> bool:
+    return own[attribute] is not None and own[attribute].base is None and unshared(own, attribute)
+
+
+def runs(parameters: Iterable[Parameter]) -> list[tuple[list[Parameter], Array, Array]]:
+    """The parameters in groups that lie side by side in memory, each with its values and gradients as flat vectors."""
+    groups: list[list[Parameter]] = []
+    for parameter in parameters:
+        if groups and _adjacent(groups[-1][-1], parameter):
+            groups[-1].append(parameter)
+        else:
+            groups.append([parameter])
+    return [(group, _flat([p.value for p in group]), _flat([p.grad for p in group])) for group in groups]
+
+
+def _adjacent(one: Parameter, other: Parameter) -> bool:
+    return all(
+        a.base is not None and a.base is b.base and _address(a) + a.nbytes == _address(b)
+        for a, b in ((one.value, other.value), (one.grad, other.grad))
+    )
+
+
+def _flat(arrays: list[Array]) -> Array:
+    first, base = arrays[0], arrays[0].base
+    if base is None or len(arrays) == 1:
+        return first.reshape(-1)
+    begin = (_address(first) - _address(base)) // first.itemsize
+    return base.reshape(-1)[begin : begin + sum(a.size for a in arrays)]
+
+
+def _address(array: Array) -> int:
+    return int(array.__array_interface__["data"][0])

@@ -1,0 +1,161 @@
+"""Sequential: layers one after another.
+
+Forward    x₀ = x,  xₖ = layerₖ(xₖ₋₁),  y = x_K                                  (1)
+Backward   The chain rule, last layer first: δ_K = ∂L/∂y,  δₖ₋₁ = layerₖ.backward(δₖ) = ∂L/∂xₖ₋₁          (2)
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, overload
+
+from manualbp_kernels.elementwise import fill
+
+from .layer import Layer
+from .parameter import gather, runs
+from .types import Array, Shape
+
+if TYPE_CHECKING:
+    from .losses import Loss
+    from .metrics import Metric
+    from .optim import Optimizer
+    from .training import Callback, History
+
+
+class Sequential(Layer):
+    """A network of layers in a row, itself a layer. ``net[1]`` is a layer, ``net[:2]`` a network sharing two of them.
+
+    The parameters of all layers are moved side by side in memory. A layer without parameters may appear twice (the
+    second time it is a copy); one with parameters may not: it has one cache and one gradient.
+    """
+
+    def __init__(self, *layers: Layer) -> None:
+        super().__init__()
+        for i, layer in enumerate(layers):
+            if not isinstance(layer, Layer):
+                hint = f"; did you mean {layer.__name__}()?" if isinstance(layer, type) else ""
+                raise TypeError(f"Sequential: layer {i} must be a Layer, got {layer!r}{hint}")
+        self.layers = tuple(_once(layers))
+        gather(self.modules())
+        self._gradients = [gradient for _, _, gradient in runs(self.parameters())]
+
+    def forward(self, x: Array) -> Array:
+        i = 0
+        try:
+            for i, layer in enumerate(self.layers):  # noqa: B007
+                x = layer.forward(x)  # (1)
+        except (ValueError, TypeError, RuntimeError) as error:
+            raise _located(error, i) from None
+        return x
+
+    def backward(self, dy: Array) -> Array:
+        i = len(self.layers)
+        try:
+            for layer in reversed(self.layers):
+                i -= 1
+                dy = layer.backward(dy)  # (2)
+        except (ValueError, TypeError, RuntimeError) as error:
+            raise _located(error, i) from None
+        return dy
+
+    def zero_grad(self) -> None:
+        for gradient in self._gradients:
+            fill(gradient, 0.0)
+
+    # ------------------------------------------------------------------ training, as functions in training.py
+
+    def fit(
+        self,
+        x: Array,
+        y: Array,
+        *,
+        loss: Loss,
+        optimizer: Optimizer,
+        epochs: int = 1,
+        batch_size: int = 32,
+        shuffle: bool = True,
+        validation_data: tuple[Array, Array] | None = None,
+        metrics: tuple[str | Metric, ...] = (),
+        callbacks: tuple[Callback, ...] = (),
+        seed: int | None = None,
+        progress: bool = True,
+    ) -> History:
+        """Train; see ``training.fit``."""
+        from .training import fit
+
+        return fit(
+            self, x, y, loss=loss, optimizer=optimizer, epochs=epochs, batch_size=batch_size, shuffle=shuffle,
+            validation_data=validation_data, metrics=metrics, callbacks=callbacks, seed=seed, progress=progress,
+        )  # fmt: skip
+
+    def evaluate(
+        self, x: Array, y: Array, *, loss: Loss | None = None, metrics: tuple[str | Metric, ...] = (), batch_size: int = 256
+    ) -> dict[str, float]:
+        """Loss and metrics over (x, y) in evaluation mode; see ``training.evaluate``."""
+        from .training import evaluate
+
+        return evaluate(self, x, y, loss=loss, metrics=metrics, batch_size=batch_size)
+
+    def predict(self, x: Array, batch_size: int = 256) -> Array:
+        """The network's outputs for x in evaluation mode; see ``training.predict``."""
+        from .training import predict
+
+        return predict(self, x, batch_size)
+
+    def summary(self, shape: Shape | None = None) -> str:
+        """A table of layers, output shapes, parameters and cache bytes; see ``summary.summary``."""
+        from .summary import summary
+
+        return summary(self, shape)
+
+    # ------------------------------------------------------------------ a sequence of layers
+
+    def named_children(self) -> Iterator[tuple[str, Layer]]:
+        return ((str(i), layer) for i, layer in enumerate(self.layers))
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def __iter__(self) -> Iterator[Layer]:
+        return iter(self.layers)
+
+    @overload
+    def __getitem__(self, index: int) -> Any: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequential: ...
+    def __getitem__(self, index: int | slice) -> Any:
+        return Sequential(*self.layers[index]) if isinstance(index, slice) else self.layers[index]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in super().__getstate__().items() if key != "_gradients"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._gradients = [gradient for _, _, gradient in runs(self.parameters())]
+
+    def __repr__(self) -> str:
+        inside = "".join(f"  {i}: {layer!r}\n".replace("\n", "\n  ")[:-2] for i, layer in enumerate(self.layers))
+        return f"Sequential(\n{inside})" if self.layers else "Sequential()"
+
+
+def _once(layers: tuple[Layer, ...]) -> Iterator[Layer]:
+    """The layers, a copy in place of one that came before; ValueError if that one has parameters."""
+    places: dict[int, int] = {}
+    for i, layer in enumerate(layers):
+        if id(layer) not in places:
+            places[id(layer)] = i
+            yield layer
+        elif layer.parameters():
+            raise ValueError(
+                f"Sequential: {layer} stands at {places[id(layer)]} and at {i}, but has one cache and one gradient; "
+                f"build two layers, and copy weights with load_state_dict"
+            )
+        else:
+            yield copy.deepcopy(layer)
+
+
+def _located(error: Exception, i: int) -> Exception:
+    """The same error, saying in which layer it arose."""
+    error.args = (f"{error} · in layer {i} of Sequential",)
+    return error
