@@ -16,7 +16,7 @@ All start with m = v = s = 0. Arguments, defaults and the order of operations ar
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
 
 import numpy as np
@@ -112,15 +112,7 @@ class Optimizer:
 
     def state_dict(self) -> dict[str, Array]:
         """A copy of all that changes from step to step, in arrays: hyper-parameters, step counts, memories by parameter."""
-        state: dict[str, Array] = {"hyper": self.hyper.copy()}
-        for group, _, _, memories, step in self._runs:
-            end = 0
-            for parameter in group:
-                begin, end = end, end + parameter.value.size
-                state[f"{parameter.name}.step"] = step.copy()
-                for name, memory in zip(self.memory, memories, strict=True):
-                    state[f"{parameter.name}.{name}"] = memory[begin:end].reshape(parameter.value.shape).copy()
-        return state
+        return {name: array.copy() for name, array in self._state()}
 
     def load_state_dict(self, state: dict[str, Array]) -> None:
         """Go on from a saved state; ValueError listing what does not fit, with nothing changed."""
@@ -134,14 +126,22 @@ class Optimizer:
         ]
         if wrong:
             raise ValueError(f"the state does not fit {self}:\n  " + "\n  ".join(wrong))
-        self.hyper[:] = state["hyper"]
+        fitting = {name: np.asarray(state[name], array.dtype) for name, array in own.items()}
+        for name, array in self._state():
+            array[...] = fitting[name]
+
+    def _state(self) -> Iterator[tuple[str, Array]]:
+        """What changes from step to step, by name and not copied. Parameters of one name are told apart by their number."""
+        yield "hyper", self.hyper
+        names = [p.name for p in self.parameters]
+        labels = (name if names.count(name) == 1 else f"{name}#{i}" for i, name in enumerate(names))
         for group, _, _, memories, step in self._runs:
             end = 0
-            for parameter in group:
+            for parameter, label in zip(group, labels, strict=False):
                 begin, end = end, end + parameter.value.size
-                step[:] = state[f"{parameter.name}.step"]
+                yield f"{label}.step", step
                 for name, memory in zip(self.memory, memories, strict=True):
-                    memory[begin:end] = np.ravel(state[f"{parameter.name}.{name}"])
+                    yield f"{label}.{name}", memory[begin:end].reshape(parameter.value.shape)
 
     def __getstate__(self) -> dict[str, Any]:
         own = {key: value for key, value in self.__dict__.items() if key != "_runs"}

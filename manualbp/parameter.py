@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .types import Array
+from .types import FLOATS, Array
 from .workspace import unshared
 
 if TYPE_CHECKING:
@@ -40,11 +40,15 @@ class Weight:
 
     def __set__(self, layer: Layer, value: Any) -> None:
         own = layer.__dict__
-        if own.get(self.attribute) is None:
-            own[self.attribute] = value
-            own["d" + self.attribute] = None if value is None else np.zeros_like(value)
-        else:
+        if own.get(self.attribute) is not None:
             _write(layer, self.attribute, value)
+        elif value is None:
+            own[self.attribute] = own["d" + self.attribute] = None
+        else:
+            array = np.asarray(value, order="C")
+            if array.dtype not in FLOATS:
+                raise TypeError(f"{type(layer).__name__}.{self.attribute} must be float32 or float64, got {array.dtype}")
+            own[self.attribute], own["d" + self.attribute] = array, np.zeros_like(array)
 
     if TYPE_CHECKING:
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, overload
 
 from manualbp_kernels.elementwise import fill
@@ -38,7 +39,6 @@ class Sequential(Layer):
                 raise TypeError(f"Sequential: layer {i} must be a Layer, got {layer!r}{hint}")
         self.layers = tuple(_once(layers))
         gather(self.modules())
-        self._gradients = [gradient for _, _, gradient in runs(self.parameters())]
 
     def forward(self, x: Array) -> Array:
         i = 0
@@ -62,6 +62,10 @@ class Sequential(Layer):
     def zero_grad(self) -> None:
         for gradient in self._gradients:
             fill(gradient, 0.0)
+
+    @cached_property
+    def _gradients(self) -> list[Array]:
+        return [gradient for _, _, gradient in runs(self.parameters())]
 
     # ------------------------------------------------------------------ training, as functions in training.py
 
@@ -130,29 +134,25 @@ class Sequential(Layer):
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in super().__getstate__().items() if key != "_gradients"}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._gradients = [gradient for _, _, gradient in runs(self.parameters())]
-
     def __repr__(self) -> str:
         inside = "".join(f"  {i}: {layer!r}\n".replace("\n", "\n  ")[:-2] for i, layer in enumerate(self.layers))
         return f"Sequential(\n{inside})" if self.layers else "Sequential()"
 
 
 def _once(layers: tuple[Layer, ...]) -> Iterator[Layer]:
-    """The layers, a copy in place of one that came before; ValueError if that one has parameters."""
+    """The layers, a copy in place of one that came before; ValueError if that is impossible."""
     places: dict[int, int] = {}
     for i, layer in enumerate(layers):
-        if id(layer) not in places:
-            places[id(layer)] = i
-            yield layer
-        elif layer.parameters():
-            raise ValueError(
-                f"Sequential: {layer} stands at {places[id(layer)]} and at {i}, but has one cache and one gradient; "
-                f"build two layers, and copy weights with load_state_dict"
-            )
-        else:
+        if id(layer) in places and not layer.parameters():
             yield copy.deepcopy(layer)
+            continue
+        for module in layer.modules():
+            if places.setdefault(id(module), i) != i:
+                raise ValueError(
+                    f"Sequential: {module} stands at {places[id(module)]} and at {i}, but has one cache and one gradient; "
+                    f"build two layers, and copy weights with load_state_dict"
+                )
+        yield layer
 
 
 def _located(error: Exception, i: int) -> Exception:

@@ -85,7 +85,7 @@ def huber_backward_scalar(y, t, delta, g):
 @kernel
 def bce(l, y, t):
     """ℓ = −t log y − (1 − t) log(1 − y), each logarithm not below −100"""
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):
         l[...] = -t * np.maximum(np.log(y), LOG_FLOOR) - (1 - t) * np.maximum(np.log1p(-y), LOG_FLOOR)
 
 

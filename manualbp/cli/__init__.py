@@ -1,1 +1,5 @@
-"""The command ``manualbp``."""
+"""The command ``manualbp``: train, predict, example."""
+
+from .main import main
+
+__all__ = ["main"]

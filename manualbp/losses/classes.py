@@ -80,6 +80,10 @@ class _ClassLoss(Loss):
             class_targets(q, self._norm, columns, self._weights, self.label_smoothing, self.ignore_index)  # (2)
         return float(self._norm[0])
 
+    def check(self, y: Array, t: Array) -> None:
+        self.take_classes(y, t[: len(y)])
+        self.check_target(t)
+
     def norm(self) -> Array:
         return self._norm if self.reduction == "mean" else self._one
 
@@ -125,7 +129,7 @@ class CrossEntropyLoss(_ClassLoss):
         logp, q, shape = self.recall()
         dx = self.empty("dx", q.shape, q.dtype)
         cross_entropy_backward(dx, logp, q, self.norm())  # (6)
-        return self.chain(dx, None if dl is None else np.reshape(dl, (q.shape[0], 1, q.shape[2]))).reshape(shape)
+        return self.chain(dx, dl, (q.shape[0], 1, q.shape[2])).reshape(shape)
 
 
 class NLLLoss(_ClassLoss):
@@ -146,4 +150,4 @@ class NLLLoss(_ClassLoss):
         q, shape = self.recall()
         dx = self.empty("dx", q.shape, q.dtype)
         nll_backward(dx, q, self.norm())  # (5)
-        return self.chain(dx, None if dl is None else np.reshape(dl, (q.shape[0], 1, q.shape[2]))).reshape(shape)
+        return self.chain(dx, dl, (q.shape[0], 1, q.shape[2])).reshape(shape)

@@ -19,7 +19,7 @@ import numpy as np
 
 from manualbp_kernels.elementwise import multiply, total
 
-from ..types import FLOATS, Array
+from ..types import FLOATS, Array, Shape
 from ..workspace import Workspace
 
 
@@ -39,6 +39,7 @@ class Loss(Workspace):
         self.reduction = reduction
         self.cache: tuple[Any, ...] | None = None
         self._sum = np.zeros(1)
+        self._shape: Shape = ()
 
     def forward(self, y: Array, t: Array) -> float | Array:
         """L from the prediction y and the target t."""
@@ -76,7 +77,7 @@ class Loss(Workspace):
 
     def give(self, l: Array, t: Array, cache: tuple[Any, ...], count: float | None = None) -> float | Array:
         """Reduce the terms and keep the cache. A NaN makes it look whether the target is to blame: ValueError."""
-        self.cache = cache
+        self.cache, self._shape = cache, l.shape
         if self.reduction == "none":
             if np.isnan(l).any():
                 self._blame(t)
@@ -100,17 +101,22 @@ class Loss(Workspace):
         """∂L/∂ℓ: 1/count for a mean, else 1."""
         return 1.0 / count if self.reduction in ("mean", "batchmean") else 1.0
 
-    def chain(self, dy: Array, dl: Array | None) -> Array:
-        """``dy`` times ∂L/∂ℓ, which only an unreduced loss is given."""
+    def chain(self, dy: Array, dl: Array | None, form: Shape | None = None) -> Array:
+        """``dy`` times ∂L/∂ℓ, which only an unreduced loss is given; ``form`` is how ℓ must be read beside ``dy``."""
         if dl is None:
             return dy
         if self.reduction != "none":
             raise ValueError(f"{self}: backward takes ∂L/∂ℓ only with reduction='none'")
-        try:
-            multiply(dy, dy, np.ascontiguousarray(np.broadcast_to(dl, dy.shape), dy.dtype))
-        except ValueError:
-            raise ValueError(f"{self}: ∂L/∂ℓ must have the shape of ℓ, got {np.shape(dl)}") from None
+        if np.shape(dl) not in ((), self._shape):
+            raise ValueError(f"{self}: ∂L/∂ℓ must have the shape of ℓ, {self._shape}, got {np.shape(dl)}")
+        dl = np.broadcast_to(dl, self._shape).reshape(form or dy.shape)
+        multiply(dy, dy, np.ascontiguousarray(np.broadcast_to(dl, dy.shape), dy.dtype))
         return dy
+
+    def check(self, y: Array, t: Array) -> None:
+        """Raise what any sample of the targets t would raise, given the prediction y for the first one."""
+        self.take(y, t[: len(y)])
+        self.check_target(t)
 
     def _blame(self, t: Array) -> None:
         """ValueError if the input explains a NaN; a diverged prediction stays the user's to see."""

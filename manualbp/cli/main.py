@@ -1,0 +1,95 @@
+"""Arguments of the command line, and what each subcommand runs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..version import __version__
+
+EXAMPLE_NAMES = ("xor", "line", "worked", "mlp", "cnn", "rnn")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status. A user's mistake is one line on stderr and status 2."""
+    options = parser().parse_args(arguments)
+    try:
+        return int(options.run(options) or 0)
+    except (ValueError, TypeError, OSError, ModuleNotFoundError) as error:
+        print(f"manualbp: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog="manualbp", description="Neural networks with every derivative written by hand.")
+    top.add_argument("--version", action="version", version=f"manualbp {__version__}")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+    _add_train(commands)
+    _add_predict(commands)
+    _add_example(commands)
+    return top
+
+
+def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    train = commands.add_parser(
+        "train",
+        help="learn to read handwritten digits",
+        description="Train on the 8×8 handwritten digits that come with the package, or on data of your own.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    train.add_argument("--model", choices=("cnn", "mlp", "rnn"), default="cnn", help="what kind of network")
+    train.add_argument("--data", type=Path, metavar="PATH", help="folder of MNIST-style IDX files, or an .npz")
+    train.add_argument("--epochs", type=int, default=15, help="passes over the data")
+    train.add_argument("--batch-size", type=int, default=32, help="samples a step")
+    train.add_argument(
+        "--optimizer", choices=("sgd", "adam", "adamw", "rmsprop", "adagrad"), default="adam", help="update rule"
+    )
+    train.add_argument("--lr", type=float, default=None, help="learning rate; 0.002, for sgd and adagrad 0.02")
+    train.add_argument("--seed", type=int, default=0, help="of weights, dropout and order")
+    train.add_argument("--out", type=Path, default=Path("manualbp-run"), metavar="FOLDER", help="where the results go")
+    train.add_argument("--backend", choices=("fast", "reference"), default="fast", help="compiled kernels, or NumPy alone")
+    train.set_defaults(run=_train)
+
+
+def _add_predict(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    predict = commands.add_parser("predict", help="read images with trained weights", description="Say what is on images.")
+    predict.add_argument("weights", type=Path, metavar="WEIGHTS", help="weights.safetensors from manualbp train")
+    predict.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="picture files, or .npy arrays")
+    predict.add_argument(
+        "--ink", choices=("auto", "dark", "bright"), default="auto", help="whether digits are darker than their paper"
+    )
+    predict.set_defaults(run=_predict)
+
+
+def _add_example(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    example = commands.add_parser("example", help="run one of the classic first networks", description="Run a small example.")
+    example.add_argument("name", choices=EXAMPLE_NAMES, metavar="NAME", help=", ".join(EXAMPLE_NAMES))
+    example.add_argument("--data", type=Path, metavar="PATH", help="for cnn: folder of MNIST-style IDX files, or an .npz")
+    example.set_defaults(run=_example)
+
+
+def _train(options: argparse.Namespace) -> None:
+    from .train import train
+
+    train(
+        model=options.model, path=options.data, epochs=options.epochs, batch_size=options.batch_size,
+        optimizer=options.optimizer, lr=options.lr, seed=options.seed, out=options.out, backend=options.backend,
+    )  # fmt: skip
+
+
+def _predict(options: argparse.Namespace) -> None:
+    from .predict import predict
+
+    predict(options.weights, options.images, options.ink)
+
+
+def _example(options: argparse.Namespace) -> None:
+    from ..examples import EXAMPLES
+
+    if options.data is not None and options.name != "cnn":
+        raise ValueError(f"example {options.name} takes no --data, only cnn does")
+    EXAMPLES[options.name](**({"path": options.data} if options.data else {}))

@@ -1,0 +1,261 @@
+"""Training: the loop of epochs and batches around forward, loss, backward and step.
+
+An *epoch* goes through all samples once, a *batch* is what one step sees, an *iteration* is one step.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from .losses import Loss
+from .metrics import Metric, named
+from .optim import Optimizer
+from .types import FLOATS, Array
+
+if TYPE_CHECKING:
+    from .sequential import Sequential
+
+
+class History:
+    """What happened in each epoch: ``history["loss"]`` is a list with an entry per epoch.
+
+    Attributes:
+        epochs: one dictionary per epoch: loss, metrics, val_loss, val_… , seconds.
+        interrupted: whether Ctrl-C ended the training early.
+    """
+
+    def __init__(self) -> None:
+        self.epochs: list[dict[str, float]] = []
+        self.interrupted = False
+
+    def __getitem__(self, name: str) -> list[float]:
+        return [epoch[name] for epoch in self.epochs]
+
+    def __len__(self) -> int:
+        return len(self.epochs)
+
+    def save(self, path: str | Path) -> None:
+        """Write as JSON."""
+        content = {"interrupted": self.interrupted, "epochs": self.epochs}
+        Path(path).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+    def __repr__(self) -> str:
+        last = ", ".join(f"{name} {value:.4g}" for name, value in self.epochs[-1].items()) if self.epochs else "empty"
+        return f"History({len(self)} epochs, {last}{', interrupted' if self.interrupted else ''})"
+
+
+Callback = Callable[["Sequential", History], bool | None]
+
+
+def fit(
+    net: Sequential,
+    x: Array,
+    y: Array,
+    *,
+    loss: Loss,
+    optimizer: Optimizer,
+    epochs: int = 1,
+    batch_size: int = 32,
+    shuffle: bool = True,
+    validation_data: tuple[Array, Array] | None = None,
+    metrics: tuple[str | Metric, ...] = (),
+    callbacks: tuple[Callback, ...] = (),
+    seed: int | None = None,
+    progress: bool = True,
+) -> History:
+    """Train ``net`` on samples x with targets y, first axis the samples.
+
+    Args:
+        loss, optimizer: what is minimised and how; the optimizer holds ``net.parameters()``.
+        epochs, batch_size: the last batch of an epoch may be smaller.
+        shuffle: whether each epoch takes the samples in a new order, drawn from ``seed``.
+        validation_data: (x, y) evaluated after each epoch, as val_loss and val_….
+        metrics: names or functions; averaged over the epoch's batches as they were trained on.
+        callbacks: called as ``callback(net, history)`` after each epoch; a true answer ends the training.
+        progress: show a bar.
+
+    Everything is checked before the first step: TypeError or ValueError leave all weights as they were. Ctrl-C ends
+    the training after the batch at work; what was learned stays.
+    """
+    data, target = np.asarray(x), np.asarray(y)
+    checks = named(metrics)
+    _check_counts(epochs, batch_size)
+    _check_data(net, data, target, loss, checks, "x and y")
+    if validation_data is not None:
+        held_out = np.asarray(validation_data[0]), np.asarray(validation_data[1])
+        _check_data(net, *held_out, loss, checks, "validation_data")
+    rng = np.random.default_rng(seed)
+    history = History()
+    with _mode(net, training=True), _Interrupt() as interrupt:
+        for epoch in range(epochs):
+            start = time.perf_counter()
+            order = rng.permutation(len(data)) if shuffle else np.arange(len(data))
+            with _bar(len(data), batch_size, f"epoch {epoch + 1}/{epochs}", progress) as bar:
+                averages = _train_epoch(net, data, target, order, batch_size, loss, optimizer, checks, bar, interrupt)
+                if validation_data is not None and not interrupt.asked:
+                    scores = evaluate(net, *held_out, loss=loss, metrics=metrics)
+                    averages |= {f"val_{name}": value for name, value in scores.items()}
+                bar.set_postfix({name: f"{value:.4g}" for name, value in averages.items()})
+            history.interrupted = interrupt.asked
+            if averages:
+                history.epochs.append({**averages, "seconds": round(time.perf_counter() - start, 6)})
+            wishes = [callback(net, history) for callback in callbacks]
+            if interrupt.asked or any(wishes):
+                break
+    return history
+
+
+def _train_epoch(
+    net: Sequential,
+    x: Array,
+    y: Array,
+    order: Array,
+    batch_size: int,
+    loss: Loss,
+    optimizer: Optimizer,
+    metrics: dict[str, Metric],
+    bar: Any,
+    interrupt: _Interrupt,
+) -> dict[str, float]:
+    """One pass over the samples in the given order; returns the averages over the samples seen."""
+    averages = _Averages()
+    for batch in _batches(order, batch_size):
+        if interrupt.asked:
+            break
+        xb, yb = x[batch], y[batch]
+        prediction = net.forward(xb)
+        value = float(loss.forward(prediction, yb))
+        optimizer.zero_grad()
+        net.backward(loss.backward())
+        optimizer.step()
+        averages.add(len(batch), {"loss": value, **{name: f(prediction, yb) for name, f in metrics.items()}})
+        bar.update()
+    return averages.result()
+
+
+def evaluate(
+    net: Sequential,
+    x: Array,
+    y: Array,
+    *,
+    loss: Loss | None = None,
+    metrics: tuple[str | Metric, ...] = (),
+    batch_size: int = 256,
+) -> dict[str, float]:
+    """Loss and metrics over all samples in evaluation mode, each an average over samples; nothing is trained."""
+    x, y = np.asarray(x), np.asarray(y)
+    _check_lengths(x, y, "x and y")
+    _check_counts(1, batch_size)
+    checks, averages = named(metrics), _Averages()
+    with _mode(net, training=False):
+        for batch in _batches(np.arange(len(x)), batch_size):
+            prediction, target = net.forward(x[batch]), y[batch]
+            values = {"loss": float(loss.forward(prediction, target))} if loss else {}
+            averages.add(len(batch), {**values, **{name: f(prediction, target) for name, f in checks.items()}})
+    return averages.result()
+
+
+def predict(net: Sequential, x: Array, batch_size: int = 256) -> Array:
+    """The network's outputs for all samples, in evaluation mode, as one new array."""
+    x = np.asarray(x)
+    _check_counts(1, batch_size)
+    if not x.ndim or not len(x):
+        raise ValueError(f"predict expects at least one sample, got shape {x.shape}")
+    with _mode(net, training=False):
+        return np.concatenate([net.forward(x[batch]) for batch in _batches(np.arange(len(x)), batch_size)])
+
+
+def _batches(order: Array, size: int) -> Iterator[Array]:
+    return (order[start : start + size] for start in range(0, len(order), size))
+
+
+class _Averages:
+    """Means over samples of values that come per batch."""
+
+    def __init__(self) -> None:
+        self.samples = 0
+        self.sums: dict[str, float] = {}
+
+    def add(self, samples: int, values: dict[str, float]) -> None:
+        self.samples += samples
+        for name, value in values.items():
+            self.sums[name] = self.sums.get(name, 0.0) + samples * value
+
+    def result(self) -> dict[str, float]:
+        return {name: value / self.samples for name, value in self.sums.items()}
+
+
+@contextmanager
+def _mode(net: Sequential, training: bool) -> Iterator[None]:
+    before = [(module, module.training) for module in net.modules()]
+    net.train(training)
+    try:
+        yield
+    finally:
+        for module, was in before:
+            module.training = was
+
+
+class _Interrupt:
+    """Ctrl-C as a wish that is looked at between batches; a second one interrupts at once."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._before: Any = None
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGINT, self._ask)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+
+def _bar(samples: int, batch_size: int, title: str, progress: bool) -> Any:
+    from tqdm import tqdm
+
+    return tqdm(total=-(-samples // batch_size), desc=title, unit="batch", disable=not progress, dynamic_ncols=True)
+
+
+def _check_counts(epochs: int, batch_size: int) -> None:
+    for name, value in (("epochs", epochs), ("batch_size", batch_size)):
+        if not isinstance(value, (int, np.integer)) or value < 1:
+            raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
+
+
+def _check_lengths(x: Array, y: Array, what: str) -> None:
+    if not x.ndim or not y.ndim or len(x) != len(y):
+        raise ValueError(f"{what} must have as many samples, got shapes {x.shape} and {y.shape}")
+    if not len(x):
+        raise ValueError(f"{what} must have at least one sample, got shape {x.shape}")
+
+
+def _check_data(net: Sequential, x: Array, y: Array, loss: Loss, metrics: dict[str, Metric], what: str) -> None:
+    """Try one sample in evaluation mode, and look through all targets, before anything is changed."""
+    _check_lengths(x, y, what)
+    if loss.reduction == "none":
+        raise ValueError(f"fit needs one number to minimise, {loss} gives one per term")
+    if x.dtype in FLOATS and np.isnan(x).any():
+        raise ValueError(f"{what}: x is NaN at {tuple(map(int, np.argwhere(np.isnan(x))[0]))}")
+    with _mode(net, training=False):
+        prediction = net.forward(x[:1])
+    loss.check(prediction, y)
+    for metric in metrics.values():
+        metric(prediction, y[:1])
