@@ -1,0 +1,306 @@
+"""Kernels: the contract, and that definition and compiled loops say the same."""
+
+import numpy as np
+import pytest
+from cases import KERNELS as CASES
+from cases import Draw
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tolerances import assert_close
+
+import manualbp as mb
+from manualbp_kernels import KERNELS, Kernel, backend, get_backend, kernel, set_backend
+from manualbp_kernels.cpu.jit import Jit
+from manualbp_kernels.loss import class_targets
+from manualbp_kernels.matmul import matmul_nn, sum_rows
+from manualbp_kernels.pool import max_pool2d
+from manualbp_kernels.random import dropout, philox
+from manualbp_kernels.relu import relu, relu_backward
+from manualbp_kernels.window import Window, fold, unfold
+
+DTYPES = ("float32", "float64")
+BETA = [name for name, kernel in KERNELS.items() if "beta" in kernel.parameters and kernel.parameters[-1] == "beta"]
+
+each_kernel = pytest.mark.parametrize("name", list(KERNELS))
+each_dtype = pytest.mark.parametrize("dtype", DTYPES)
+
+
+@pytest.fixture
+def scratch():
+    """Removes the kernels that a test defines."""
+    before = dict(KERNELS)
+    yield
+    KERNELS.clear()
+    KERNELS.update(before)
+
+
+def copies(arguments):
+    return [a.copy() if isinstance(a, np.ndarray) else a for a in arguments]
+
+
+def run(form, arguments):
+    """The arguments after a call of ``form``; what it was given stays as it was."""
+    after = copies(arguments)
+    assert form(*after) is None
+    return after
+
+
+# ---------------------------------------------------------------------- definition and compiled form agree
+
+
+@each_dtype
+@each_kernel
+@settings(deadline=None, max_examples=12)
+@given(data=st.data(), seed=st.integers(0, 2**32 - 1), whole=st.booleans())
+def test_compiled_equals_definition(name, dtype, data, seed, whole):
+    """To the bit on small integers wherever the operation is exact, else within K · eps · Σ|terms|."""
+    kernel, case = KERNELS[name], CASES[name]
+    draw = Draw(np.random.default_rng(seed), dtype, whole, lambda low, high: data.draw(st.integers(low, high)))
+    arguments = case.arguments(draw)
+    expected = run(kernel.definition, arguments)
+    actual = run(kernel.form("cpu"), arguments)
+    for given_, one, other in zip(arguments[case.outputs :], expected[case.outputs :], actual[case.outputs :], strict=True):
+        np.testing.assert_array_equal(one, given_, err_msg=f"the definition of {name} changed an input")
+        np.testing.assert_array_equal(other, given_, err_msg=f"the compiled {name} changed an input")
+    sums = _sums_of_terms(kernel, case, arguments)
+    for one, other, scale in zip(expected[: case.outputs], actual[: case.outputs], sums, strict=True):
+        assert not np.isnan(one).any(), "an element of the output was not written"
+        if one.dtype.kind != "f" or (whole and case.exact):
+            np.testing.assert_array_equal(other, one)
+        else:
+            assert_close(other, one, scale=scale)
+
+
+def _sums_of_terms(kernel, case, arguments):
+    """Σ|terms| for each output where it is known: a linear kernel's definition, applied to |arguments|."""
+    if not case.linear:
+        return [None] * case.outputs
+    sizes = [abs(a) if isinstance(a, np.ndarray) else a for a in arguments]
+    return run(kernel.definition, sizes)[: case.outputs]
+
+
+@each_dtype
+@pytest.mark.parametrize("name", BETA)
+def test_beta(name, dtype):
+    """β scales what the output held; with β = 0 that is not read."""
+    arguments = CASES[name].arguments(Draw(np.random.default_rng(0), dtype, whole=True))[:-1]
+    old = np.full_like(arguments[0], 3)
+    nan = np.full_like(old, np.nan)
+    for form in (KERNELS[name].definition, KERNELS[name].form("cpu")):
+        new = run(form, [nan, *arguments[1:], 0.0])[0]
+        assert np.isfinite(new).all()
+        np.testing.assert_array_equal(run(form, [old, *arguments[1:], 1.0])[0], old + new)
+        np.testing.assert_array_equal(run(form, [old, *arguments[1:], 0.5])[0], old / 2 + new)
+
+
+@each_dtype
+def test_nan_stays_nan(dtype):
+    """No fast-math flag promises that there are none."""
+    x = np.array([[np.nan, 1, -1, np.inf]], dtype)
+    for form in (relu.definition, relu.form("cpu")):
+        np.testing.assert_array_equal(run(form, (np.empty_like(x), x))[0], [[np.nan, 1, 0, np.inf]])
+    for form in (relu_backward.definition, relu_backward.form("cpu")):
+        np.testing.assert_array_equal(run(form, (np.empty_like(x), np.ones_like(x), x))[0], [[1, 1, 0, 1]])
+    for form in (sum_rows.definition, sum_rows.form("cpu")):
+        np.testing.assert_array_equal(run(form, (np.empty(4, dtype), x, 0.0))[0], x[0])
+
+
+@each_dtype
+def test_max_pool_of_ties_infinities_and_nan(dtype):
+    """The first of equals; padding never wins; a NaN does."""
+    x = np.array([[[[-np.inf, -np.inf], [-np.inf, -np.inf]], [[1, 1], [1, 1]], [[5, np.nan], [7, np.nan]]]], dtype)
+    for form in (max_pool2d.definition, max_pool2d.form("cpu")):
+        y, argmax = np.empty((1, 3, 2, 2), dtype), np.empty((1, 3, 2, 2), np.int32)
+        form(y, argmax, x, Window((2, 2), (1, 1), (1, 1)))
+        np.testing.assert_array_equal(argmax[0, :2], [[[0, 0], [0, 0]]] * 2)
+        np.testing.assert_array_equal(argmax[0, 2], [[0, 1], [2, 1]])
+        np.testing.assert_array_equal(y[0, :, 0, 1], [-np.inf, 1, np.nan])
+
+
+@each_dtype
+def test_a_class_that_does_not_exist_becomes_nan(dtype):
+    targets, norm = np.array([[0], [3], [-1], [-100]]), np.empty(1)
+    for form in (class_targets.definition, class_targets.form("cpu")):
+        q = np.empty((4, 3, 1), dtype)
+        form(q, norm, targets, np.ones(3, dtype), 0.0, -100)
+        assert np.isnan(q).all(axis=(1, 2)).tolist() == [False, True, True, False]
+        np.testing.assert_array_equal(q[0, :, 0], [1, 0, 0])
+        np.testing.assert_array_equal(q[3, :, 0], [0, 0, 0])
+
+
+@settings(deadline=None, max_examples=25)
+@given(data=st.data(), seed=st.integers(0, 2**32 - 1))
+def test_fold_is_the_transpose_of_unfold(data, seed):
+    """Σ fold(p) · x = Σ p · unfold(x), for any window."""
+    draw = Draw(np.random.default_rng(seed), "float64", True, lambda low, high: data.draw(st.integers(low, high)))
+    window, image, places = draw.window()
+    x, patches = draw(2, 3, *image), draw(2, 3, *window.kernel, *places)
+    assert (fold(patches, window, x.shape) * x).sum() == (patches * unfold(x, window, places)).sum()
+
+
+# ---------------------------------------------------------------------- random numbers
+
+
+def philox4x32(counter, key):
+    """Philox4x32-10 as published, in Python's integers: 128 bits of counter, 64 of key."""
+    c, k = list(counter), list(key)
+    for _ in range(10):
+        a, b = 0xD2511F53 * c[0], 0xCD9E8D57 * c[2]
+        c = [b >> 32 ^ c[1] ^ k[0], b & 0xFFFFFFFF, a >> 32 ^ c[3] ^ k[1], a & 0xFFFFFFFF]
+        k = [(k[0] + 0x9E3779B9) & 0xFFFFFFFF, (k[1] + 0xBB67AE85) & 0xFFFFFFFF]
+    return c
+
+
+@pytest.mark.parametrize(
+    ("counter", "key", "words"),
+    [
+        ([0] * 4, [0] * 2, [0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8]),
+        ([0xFFFFFFFF] * 4, [0xFFFFFFFF] * 2, [0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD]),
+        (
+            [0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344],
+            [0xA4093822, 0x299F31D0],
+            [0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1],
+        ),
+    ],
+)
+def test_philox_known_answers(counter, key, words):
+    """The vectors of Random123 (kat_vectors); the first has a counter that fits into our 64 bits."""
+    assert philox4x32(counter, key) == words
+    if counter[2:] == [0, 0]:
+        assert [int(w) for w in philox(np.uint64(0), np.uint64(0))] == words
+
+
+@given(counter=st.integers(0, 2**64 - 1), key=st.integers(0, 2**64 - 1))
+def test_philox_equals_the_published_algorithm(counter, key):
+    words = philox4x32([counter & 0xFFFFFFFF, counter >> 32, 0, 0], [key & 0xFFFFFFFF, key >> 32])
+    assert [int(w) for w in philox(np.uint64(counter), np.uint64(key))] == words
+
+
+def test_dropout_draws_from_its_own_place_in_the_stream():
+    """One call over 24 elements is two calls over 8 and 16: what matters is the counter, not how it was reached."""
+    x = np.ones(24)
+    for form in (dropout.definition, dropout.form("cpu")):
+        whole, parts, mask = np.empty(24), np.empty(24), np.empty(24)
+        form(whole, mask, np.array([7, 0], np.uint64), x, 0.5)
+        state = np.array([7, 0], np.uint64)
+        form(parts[:8], mask[:8], state, x[:8], 0.5)
+        assert state[1] == 2
+        form(parts[8:], mask[8:], state, x[8:], 0.5)
+        np.testing.assert_array_equal(whole, parts)
+        words = [w for block in range(6) for w in philox4x32([block, 0, 0, 0], [7, 0])]
+        np.testing.assert_array_equal(whole, [0 if w < 2**31 else 2 for w in words])
+
+
+# ---------------------------------------------------------------------- the contract
+
+
+def test_a_call_runs_the_form_of_the_backend(scratch):
+    """Compiled loops normally, the definition under "reference"; the change takes effect at once, and is undone."""
+
+    @kernel
+    def which(y):
+        """y[0] = 1 in the definition, 2 in the loops"""
+        y[0] = 1
+
+    @which.cpu
+    def which_cpu(y):
+        y[0] = 2
+
+    y = np.zeros(1)
+    which(y)
+    assert y == 2
+    with backend("reference"):
+        assert get_backend() == "reference"
+        which(y)
+        assert y == 1
+        with backend("fast"):
+            which(y)
+            assert y == 2
+        which(y)
+        assert y == 1
+    assert get_backend() == "fast"
+    which(y)
+    assert y == 2
+
+
+def test_backend_is_put_back_after_an_error():
+    with pytest.raises(ZeroDivisionError), backend("reference"):
+        raise ZeroDivisionError
+    assert get_backend() == "fast"
+
+
+def test_set_backend():
+    set_backend("reference")
+    assert mb.get_backend() == "reference"
+    set_backend("fast")
+    with pytest.raises(ValueError, match="fast, reference, got 'slow'"):
+        set_backend("slow")
+    assert get_backend() == "fast"
+
+
+def test_other_parameter_names_are_refused(scratch):
+    @kernel
+    def twice(y, x):
+        """y = 2 x"""
+
+    with pytest.raises(TypeError, match=r"cpu form of twice takes \('y', 'z'\)"):
+
+        @twice.cpu
+        def twice_cpu(y, z): ...
+
+    with pytest.raises(TypeError, match=r"cuda form of twice takes \('x', 'y'\)"):
+
+        @twice.cuda
+        def twice_cuda(x, y): ...
+
+    with pytest.raises(TypeError, match=r"scalar form of twice takes \('y',\)"):
+
+        @twice.scalar()
+        def twice_scalar(y): ...
+
+    assert not twice.forms
+
+
+def test_a_missing_form_is_an_error_and_no_slow_path(scratch):
+    @kernel
+    def lonely(y):
+        """y = 0"""
+        y[...] = 0
+
+    with pytest.raises(NotImplementedError, match="kernel lonely has no implementation for cpu"):
+        lonely(np.empty(1))
+    with backend("reference"):
+        lonely(np.empty(1))
+    with pytest.raises(NotImplementedError, match="kernel lonely has no implementation for cuda"):
+        lonely(memoryview(b"not an array of the host"))
+
+
+def test_an_array_elsewhere_goes_to_its_own_form(scratch):
+    """Whatever is not a NumPy array goes to the GPU, under every backend."""
+    calls = []
+
+    @kernel
+    def away(y):
+        """y = 0"""
+
+    @away.cuda
+    def away_cuda(y):
+        calls.append(y)
+
+    away("device array")
+    with backend("reference"):
+        away("another")
+    assert calls == ["device array", "another"]
+
+
+def test_a_name_is_defined_once(scratch):
+    def copy(y, x):
+        """y = x"""
+
+    with pytest.raises(TypeError, match="kernel copy is defined twice"):
+        kernel(copy)
+
+
+def test_a_kernel_shows_its_formula():
+    assert repr(matmul_nn) == "matmul_nn(C, A, B, beta): C[i,j] = β C[i,j] + Σ_p A[i,p] B[p,j]"
+    assert all(isinstance(k, Kernel) and k.__doc__ and isinstance(k.form("cpu"), Jit) for k in KERNELS.values())
