@@ -44,8 +44,7 @@ def test_backward_is_the_derivative_of_forward(case, backend):
 @pytest.mark.filterwarnings("ignore:reduction. 'mean' divides:UserWarning")
 @each_dtype
 @each_loss
-def test_value_and_gradient_are_pytorchs(case, dtype):
-    torch = pytest.importorskip("torch", reason="compares with PyTorch")
+def test_value_and_gradient_are_pytorchs(case, dtype, torch):
     y, t = case.draw(dtype)
     value, dy = value_and_gradient(case, y, t)
     theirs = torch.tensor(y, requires_grad=True)
@@ -174,12 +173,11 @@ def test_all_ignored_is_zero_in_a_sum():
 
 @each_backend
 @each_dtype
-def test_extreme_logits_are_finite(backend, dtype):
-    torch = pytest.importorskip("torch", reason="compares with PyTorch")
+def test_extreme_logits_are_finite(backend, dtype, torch):
     x = np.array([[1000, -1000, 999.5], [-1000, 1000, 0], [1000, 1000, 1000]], dtype)
     t = np.array([[1, 0, 1], [1, 0, 0.5], [0, 1, 0.25]], dtype)
     for name, target in (("CrossEntropyLoss", np.array([1, 0, 2])), ("CrossEntropyLoss", t / 2), ("BCEWithLogitsLoss", t)):
-        loss, theirs = getattr(mb, name)("none") if name[0] == "B" else getattr(mb, name)(reduction="none"), torch.tensor(x)
+        loss, theirs = getattr(mb, name)(reduction="none"), torch.tensor(x)
         with mb.backend(backend):
             value, dx = loss(x, target), loss.backward()
         theirs.requires_grad_()
@@ -350,7 +348,7 @@ def test_a_class_that_does_not_exist_is_named(name, wrong, reduction, backend):
 @each_backend
 @pytest.mark.parametrize("wrong", [-0.1, 1.1, np.inf])
 def test_probabilities_must_be_probabilities(wrong, backend):
-    with mb.backend(backend), pytest.raises(ValueError, match="BCELoss.*from 0 to 1.*BCEWithLogitsLoss"):
+    with mb.backend(backend), pytest.raises(ValueError, match=r"BCELoss.*from 0 to 1.*BCEWithLogitsLoss"):
         mb.BCELoss()(np.array([0.5, wrong]), np.array([1.0, 0.0]))
 
 
@@ -378,9 +376,9 @@ def test_classes_of_wrong_kind_or_shape_are_refused(name, t, error):
 
 
 def test_probabilities_for_nll_and_of_another_dtype_are_refused():
-    with pytest.raises(TypeError, match="NLLLoss.*integers"):
+    with pytest.raises(TypeError, match=r"NLLLoss.*integers"):
         mb.NLLLoss()(np.zeros((2, 3)), np.full((2, 3), 1 / 3))
-    with pytest.raises(TypeError, match="CrossEntropyLoss.*float64.*float32"):
+    with pytest.raises(TypeError, match=r"CrossEntropyLoss.*float64.*float32"):
         mb.CrossEntropyLoss()(np.zeros((2, 3)), np.full((2, 3), 1 / 3, np.float32))
 
 
