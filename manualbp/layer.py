@@ -77,7 +77,7 @@ class Layer(Workspace):
         Raises TypeError for a wrong dtype and ValueError for a wrong number of axes or an empty batch.
         """
         if type(x) is not np.ndarray:
-            x = np.array(x, self.dtype or np.float32) if isinstance(x, (list, tuple, float)) else np.asarray(x)
+            x = self._array(x)
         if x.dtype is not self.dtype and x.dtype != self.dtype and (self.dtype or x.dtype not in FLOATS):
             raise TypeError(
                 f"{self} expects {self.dtype or 'float32 or float64'}, got {x.dtype}: "
@@ -89,6 +89,16 @@ class Layer(Workspace):
         if not x.size:
             raise ValueError(f"{self} got an empty array of shape {x.shape}: a batch holds at least one sample")
         return x if x.flags.carray else np.array(x, order="C")
+
+    def _array(self, x: Any) -> Array:
+        """``x`` as an array; a list of numbers becomes one of our dtype."""
+        try:
+            array = np.asarray(x)
+        except ValueError:
+            raise TypeError(f"{self} expects an array, got a {type(x).__name__} whose rows differ in length") from None
+        if isinstance(x, (list, tuple, float)) and array.dtype.kind in "fiu":
+            return array.astype(self.dtype or np.float32)
+        return array
 
     def give(self, y: Array, cache: tuple[Any, ...]) -> Array:
         """Return ``y`` after keeping ``cache`` for backward (in training mode)."""

@@ -16,7 +16,7 @@ from .window import fold, unfold
 def conv2d(y, x, W, b, window):
     """y[n,o,h,w] = b[o] + Σ_c,i,j W[o,c,i,j] x̃[n,c,i,j,h,w]   (b may be None)"""
     patches, filters = _by_group(unfold(x, window, y.shape[2:]), W)
-    y[...] = np.einsum("gocij,ngcijhw->ngohw", filters, patches).reshape(y.shape)
+    y[...] = np.einsum("gocij,ngcijhw->ngohw", filters, patches, optimize=True).reshape(y.shape)
     if b is not None:
         y += b[:, None, None]
 
@@ -27,7 +27,7 @@ def conv2d_input_gradient(dx, dy, W, window):
     N, C = dx.shape[:2]
     groups = C // W.shape[1]
     filters = W.reshape(groups, -1, *W.shape[1:])
-    patches = np.einsum("gocij,ngohw->ngcijhw", filters, dy.reshape(N, groups, -1, *dy.shape[2:]))
+    patches = np.einsum("gocij,ngohw->ngcijhw", filters, dy.reshape(N, groups, -1, *dy.shape[2:]), optimize=True)
     dx[...] = fold(patches.reshape(N, C, *W.shape[2:], *dy.shape[2:]), window, dx.shape)
 
 
@@ -36,7 +36,7 @@ def conv2d_weight_gradient(dW, x, dy, window, beta):
     """dW[o,c,i,j] = β dW[o,c,i,j] + Σ_n,h,w dy[n,o,h,w] x̃[n,c,i,j,h,w]"""
     patches, filters = _by_group(unfold(x, window, dy.shape[2:]), dW)
     by_group = dy.reshape(dy.shape[0], filters.shape[0], -1, *dy.shape[2:])
-    sums = np.einsum("ngohw,ngcijhw->gocij", by_group, patches).reshape(dW.shape)
+    sums = np.einsum("ngohw,ngcijhw->gocij", by_group, patches, optimize=True).reshape(dW.shape)
     dW[...] = sums if beta == 0 else beta * dW + sums
 
 

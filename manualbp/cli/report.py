@@ -27,9 +27,9 @@ def save_picture(path: Path, history: History, x: Array, y: Array, prediction: A
         from matplotlib.figure import Figure
     except ModuleNotFoundError:
         return False
-    figure = Figure(figsize=(11, 6.5), layout="constrained")
+    figure = Figure(figsize=(11, 5.6), layout="constrained")
     FigureCanvasAgg(figure)
-    parts: Any = figure.subfigures(2, 1, height_ratios=(3, 2))
+    parts: Any = figure.subfigures(2, 1, height_ratios=(4, 1.2))
     curves, images = parts
     left, right = curves.subplots(1, 2)
     _curve(left, history, "loss", "cross-entropy")

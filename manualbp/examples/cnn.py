@@ -8,14 +8,14 @@ import manualbp as mb
 from manualbp.data import digits, enlarge, load
 
 
-def network() -> mb.Sequential:
+def network(classes: int = 10) -> mb.Sequential:
     # Mended: padding 1 keeps 28×28, two poolings halve it to 14×14 and 7×7, so the first Linear must expect
     # 64 · 7 · 7 = 3136 numbers; in the tutorial the shapes do not meet here.
     return mb.Sequential(
         mb.Conv2d(1, 32, kernel_size=3, padding=1), mb.ReLU(), mb.MaxPool2d(2),
         mb.Conv2d(32, 64, kernel_size=3, padding=1), mb.ReLU(), mb.MaxPool2d(2),
         mb.Flatten(),
-        mb.Linear(3136, 128), mb.ReLU(), mb.Linear(128, 10),
+        mb.Linear(3136, 128), mb.ReLU(), mb.Linear(128, classes),
     )  # fmt: skip
 
 
