@@ -3,6 +3,7 @@
 For a random direction δ let f(θ) = Σ δ · layer(x; θ). Then ``backward(δ)`` claims ∂f/∂θ, and the central difference
 (f(θ + h) − f(θ − h)) / 2h measures it, with an error of order h² (float64, h ≈ ε^⅓). Where the function has a kink
 (ReLU at 0, a tie in a maximum) the one-sided differences disagree however small h is: such coordinates are not counted.
+Gradients of parameters accumulate: backward runs twice, and half of what it adds up is compared.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class Check(NamedTuple):
         return self.ok
 
     def __str__(self) -> str:
-        verdict = "gradients agree" if self.ok else "GRADIENTS DIFFER"
+        verdict = "gradients agree" if self.ok else "GRADIENTS DIFFER" if self.checked else "NOTHING TO COMPARE"
         left_out = f", {self.kinks} at kinks left out" if self.kinks else ""
         return (
             f"{verdict}: {self.checked} coordinates{left_out}; worst {self.worst}: "
@@ -131,9 +132,10 @@ class _LayerOf:
         return self.layer.forward(x)
 
     def gradients(self, x: Array, delta: Array) -> list[tuple[str, Array, Array]]:
-        self.value(x)
-        dx = np.array(self.layer.backward(delta))
-        return [("x", x, dx)] + [(p.name, p.value, p.grad.copy()) for p in self.layer.parameters()]
+        for _ in range(2):  # gradients accumulate, so twice must give the double
+            self.value(x)
+            dx = np.array(self.layer.backward(delta))
+        return [("x", x, dx)] + [(p.name, p.value, p.grad / 2) for p in self.layer.parameters()]
 
 
 class _LossOf:
