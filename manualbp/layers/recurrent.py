@@ -8,6 +8,7 @@ Shapes     x (T, N, D), or (N, T, D) with batch_first    y likewise with H in pl
 Forward    layer k reads the output of layer k − 1; two directions stand side by side: y[t,n] = (y⃗[t,n], y⃖[t,n])   (1)
 Backward   each direction gets its half of δ = ∂L/∂y; both read the same x, so their gradients add up:
              dx = dx⃗ + dx⃖                                                                                          (2)
+Cache      the number of samples N; each sweep keeps its own
 """
 
 from __future__ import annotations
