@@ -50,7 +50,7 @@ def run(form, arguments):
 
 @each_dtype
 @each_kernel
-@settings(deadline=None, max_examples=12)
+@settings(deadline=None, max_examples=25)
 @given(data=st.data(), seed=st.integers(0, 2**32 - 1), whole=st.booleans())
 def test_compiled_equals_definition(name, dtype, data, seed, whole):
     """To the bit on small integers wherever the operation is exact, else within K · eps · Σ|terms|."""

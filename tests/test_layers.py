@@ -206,10 +206,12 @@ def test_arrays_the_user_holds_stay(case, rng):
     held = []
     for _ in range(3):
         x = normal(rng, case.shape)
+        held.append((x, x.copy()))
         y = layer(x)
         dy = normal(rng, y.shape)
+        held += [(y, y.copy()), (dy, dy.copy())]
         dx = layer.backward(dy)
-        held += [(a, a.copy()) for a in (x, y, dy, dx)]
+        held.append((dx, dx.copy()))
         y, dx = step(layer, x)
         held += [(a[-1:], a[-1:].copy()) for a in (y, dx)]
         held += [(a.T, a.T.copy()) for a in step(layer, x)]
@@ -248,10 +250,10 @@ def test_any_layout_works(case, layout, rng):
     plain = case.make()
     other = copy.deepcopy(plain)
     x = normal(rng, case.shape)
-    y = plain(x)
+    y = plain(x.copy())
     dy = normal(rng, y.shape)
-    dx = plain.backward(dy)
-    laid_x, laid_dy = LAYOUTS[layout](x), LAYOUTS[layout](dy)
+    dx = plain.backward(dy.copy())
+    laid_x, laid_dy = LAYOUTS[layout](x.copy()), LAYOUTS[layout](dy.copy())
     np.testing.assert_array_equal(other(laid_x), y)
     np.testing.assert_array_equal(other.backward(laid_dy), dx)
     np.testing.assert_array_equal(laid_x, x)
