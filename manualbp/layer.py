@@ -229,7 +229,7 @@ class Layer(Workspace):
 
 def pair(value: int | Sequence[int], what: str, least: int = 0) -> tuple[int, int]:
     """``value`` as two integers, each at least ``least``: 3 is (3, 3)."""
-    both = tuple(value) if isinstance(value, Sequence) else (value, value)
+    both = tuple(value) if isinstance(value, (Sequence, np.ndarray)) else (value, value)
     if len(both) != 2 or any(not isinstance(v, (int, np.integer)) or v < least for v in both):
         raise ValueError(f"{what} must be an integer of at least {least}, or two of them, got {value!r}")
     return int(both[0]), int(both[1])

@@ -89,6 +89,21 @@ def test_conv1d_is_conv2d_of_height_one():
     np.testing.assert_array_equal(line.dW, image.dW[:, :, 0])
 
 
+def test_repr_shows_what_differs_from_the_defaults():
+    assert repr(mb.Conv2d(1, 32, 3, padding=1)) == "Conv2d(1 → 32, 3×3, padding 1)"
+    assert repr(mb.Conv2d(4, 2, (4, 3), padding="same", dilation=(1, 2))) == (
+        "Conv2d(4 → 2, 4×3, padding (1, 2)×2, dilation 1×2)"
+    )
+    assert repr(mb.Conv1d(4, 2, 3, stride=2, padding=1, groups=2, bias=False)) == (
+        "Conv1d(4 → 2, 3, stride 2, padding 1, groups 2, no bias)"
+    )
+
+
+def test_sizes_may_be_any_two_integers():
+    for two in ((2, 3), [2, 3], np.array([2, 3])):
+        assert mb.Conv2d(1, 1, two).window.kernel == (2, 3)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

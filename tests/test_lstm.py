@@ -37,3 +37,6 @@ def test_the_state_is_a_pair():
     lstm = mb.LSTM(2, 3)
     with pytest.raises(ValueError, match=r"LSTM\(2 → 3\): the initial state is \(h, c\), got 1 arrays"):
         lstm(np.ones((4, 5, 2), np.float32), np.zeros((1, 5, 3), np.float32))
+    y = lstm(np.ones((4, 5, 2), np.float32), (None, np.ones((1, 5, 3), np.float32)))
+    with pytest.raises(ValueError, match=r"the gradient of the final state is \(h, c\), got 1 arrays"):
+        lstm.backward(y, 0)

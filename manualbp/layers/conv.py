@@ -52,6 +52,7 @@ class Conv2d(Layer):
     b = Weight("bias")
     dW: Array
     db: Array
+    first_axis = 0  # of the window, that the repr shows
 
     def __init__(
         self,
@@ -114,14 +115,14 @@ class Conv2d(Layer):
         return N, self.out_channels, Ho, Wo
 
     def describe(self) -> str:
-        window = self.window
-        parts = [f"{self.in_channels} → {self.out_channels}", "×".join(map(str, window.kernel))]
+        window, first = self.window, self.first_axis
+        parts = [f"{self.in_channels} → {self.out_channels}", "×".join(map(str, window.kernel[first:]))]
         if window.stride != (1, 1):
-            parts.append(f"stride {_short(window.stride)}")
+            parts.append(f"stride {_short(window.stride[first:])}")
         if any(map(any, self.padding)):
-            parts.append(f"padding {_short(tuple(b if b == a else (b, a) for b, a in self.padding))}")
+            parts.append(f"padding {_short(tuple(b if b == a else (b, a) for b, a in self.padding[first:]))}")
         if window.dilation != (1, 1):
-            parts.append(f"dilation {_short(window.dilation)}")
+            parts.append(f"dilation {_short(window.dilation[first:])}")
         if self.groups > 1:
             parts.append(f"groups {self.groups}")
         return ", ".join(parts) + (", no bias" if self.b is None else "")
@@ -129,6 +130,8 @@ class Conv2d(Layer):
 
 class Conv1d(Conv2d):
     """1-D convolution of (N, C, T) signals: Conv2d on images of height 1. Arguments as there, W is (O, C/groups, k)."""
+
+    first_axis = 1
 
     def __init__(
         self,
@@ -183,5 +186,5 @@ def _padding(
     return (rows, rows), (columns, columns)
 
 
-def _short(both: tuple[object, ...]) -> str:
-    return str(both[0]) if both[0] == both[1] else f"{both[0]}, {both[1]}"
+def _short(values: tuple[object, ...]) -> str:
+    return str(values[0]) if len(set(values)) == 1 else "×".join(map(str, values))

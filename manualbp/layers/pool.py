@@ -106,6 +106,9 @@ class AvgPool2d(_Pool2d):
         avg_pool2d_backward(dx, dy, self.window, self.count_include_pad)  # (5)
         return dx
 
+    def describe(self) -> str:
+        return super().describe() + ("" if self.count_include_pad else ", without padding in the count")
+
 
 class GlobalAvgPool2d(Layer):
     """The average of each channel: (N, C, H, W) becomes (N, C); float32 or float64."""

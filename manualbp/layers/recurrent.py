@@ -182,7 +182,7 @@ class Recurrent(Layer):
         """One array (layers · directions, N, H) per state, zeros for None."""
         shape = (self.num_layers * self.directions, N, self.hidden_size)
         several = len(self.state_names) > 1
-        parts = ((None,) * len(self.state_names) if given is None else tuple(given)) if several else (given,)
+        parts = ((None,) * len(self.state_names) if given is None else _parts(given)) if several else (given,)
         if len(parts) != len(self.state_names):
             raise ValueError(f"{self}: {what} is ({', '.join(self.state_names)}), got {len(parts)} arrays")
         arrays = []
@@ -225,7 +225,13 @@ class Recurrent(Layer):
         text = f"{self.input_size} → {self.hidden_size}"
         text += f", {self.num_layers} layers" if self.num_layers > 1 else ""
         text += ", bidirectional" if self.directions == 2 else ""
+        text += ", no bias" if self.stack[0][0].b_ih is None else ""
+        text += f", dropout {self.dropouts[0].describe()}" if self.dropouts else ""
         return text + (", batch_first" if self.batch_first else "")
+
+
+def _parts(state: Any) -> tuple[Any, ...]:
+    return tuple(state) if isinstance(state, (tuple, list)) else (state,)
 
 
 def rows(x: Array) -> Array:

@@ -29,8 +29,8 @@ class Flatten(Layer):
 
     def forward(self, x: Array) -> Array:
         x = self.take(x)
-        first, last = self.start_dim, self.end_dim % max(x.ndim, 1)
-        if not 0 <= first <= last:
+        first, last = (axis + x.ndim if axis < 0 else axis for axis in (self.start_dim, self.end_dim))
+        if not 0 <= first <= last < x.ndim:
             raise self.misfit(f"with axes {self.start_dim} to {self.end_dim}", x)
         joined = (*x.shape[:first], math.prod(x.shape[first : last + 1]), *x.shape[last + 1 :])
         return self.give(x.reshape(joined), cache=(x.shape,))  # (1)
@@ -38,6 +38,9 @@ class Flatten(Layer):
     def backward(self, dy: Array) -> Array:
         (shape,), dy = self.recall(dy)
         return dy.reshape(shape)  # (3)
+
+    def describe(self) -> str:
+        return "" if (self.start_dim, self.end_dim) == (1, -1) else f"{self.start_dim}, {self.end_dim}"
 
 
 class Reshape(Layer):
