@@ -5,19 +5,21 @@ A layer is a class with an explicit ``forward`` and an explicit ``backward``:
     y  = layer.forward(x)      also layer(x); keeps in ``cache`` what backward needs
     dx = layer.backward(dy)    adds to the parameters' gradients, returns ∂L/∂x, uses the cache up
 
-``dθ`` always means ∂L/∂θ and has the shape of θ.
+``dθ`` always means ∂L/∂θ and has the shape of θ. Results are fresh arrays, with one exception: a layer that only gives
+the same numbers another shape (Flatten, Reshape, LastStep with time first, Dropout in evaluation mode) may return x or dy
+itself, or a view of it. None writes to them.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from .parameter import Parameter, gather
-from .types import FLOATS, Array, DTypeLike, Shape, float_dtype
+from .types import FLOATS, Array, DTypeLike, Shape, as_array, float_dtype
 from .workspace import Workspace
 
 
@@ -74,8 +76,10 @@ class Layer(Workspace):
         """``x`` as the contiguous float array that kernels need; copied only where it is not one already.
 
         ``ndim`` is the number of axes that are required (0: any) and ``form`` how they are called in the message.
-        Raises TypeError for a wrong dtype and ValueError for a wrong number of axes or an empty batch.
+        Raises TypeError for a wrong dtype and ValueError for a wrong number of axes or an empty batch. What an earlier
+        forward has cached is gone, whatever becomes of this one.
         """
+        self.cache = None
         if type(x) is not np.ndarray:
             x = self._array(x)
         if x.dtype is not self.dtype and x.dtype != self.dtype and (self.dtype or x.dtype not in FLOATS):
@@ -93,9 +97,13 @@ class Layer(Workspace):
     def _array(self, x: Any) -> Array:
         """``x`` as an array; a list of numbers becomes one of our dtype."""
         try:
-            array = np.asarray(x)
+            array = as_array(x)
         except ValueError:
             raise TypeError(f"{self} expects an array, got a {type(x).__name__} whose rows differ in length") from None
+        except TypeError as error:
+            raise TypeError(f"{self}: {error}") from None
+        if array.dtype == object and not isinstance(x, np.ndarray):
+            raise TypeError(f"{self} expects an array, got a {type(x).__name__}")
         if isinstance(x, (list, tuple, float)) and array.dtype.kind in "fiu":
             return array.astype(self.dtype or np.float32)
         return array
@@ -117,7 +125,7 @@ class Layer(Workspace):
             raise RuntimeError(f"{self}: backward without a cached forward; {why}")
         shape, dtype = self._given
         if type(dy) is not np.ndarray:
-            dy = np.asarray(dy, dtype)
+            dy = np.asarray(as_array(dy), dtype)
         if dy.shape != shape:
             raise ValueError(f"{self}: ∂L/∂y must have the shape of y, {shape}, got {dy.shape}")
         if dy.dtype != dtype:
@@ -161,12 +169,14 @@ class Layer(Workspace):
         """A copy of every parameter under PyTorch's name and with PyTorch's shape."""
         return {parameter.name: parameter.value.copy() for parameter in self.parameters()}
 
-    def load_state_dict(self, state: dict[str, Array], strict: bool = True) -> None:
+    def load_state_dict(self, state: Mapping[str, Array], strict: bool = True) -> None:
         """Write ``state`` into the parameters; PyTorch's (as NumPy arrays) fits too. Values are cast to our dtype.
 
         Raises ValueError listing every missing, unknown and misshapen entry, with nothing changed. With
         ``strict=False`` missing and unknown ones are passed over.
         """
+        if not isinstance(state, Mapping):
+            raise TypeError(f"{self} expects a dictionary of arrays, as state_dict() gives, got a {type(state).__name__}")
         own = {parameter.name: parameter.value for parameter in self.parameters()}
         wrong = [
             f"{name}: expected shape {own[name].shape}, got {np.shape(value)}"
@@ -178,7 +188,7 @@ class Layer(Workspace):
             wrong += [f"{name}: unknown" for name in state if name not in own]
         if wrong:
             raise ValueError(f"the state does not fit {self}:\n  " + "\n  ".join(wrong))
-        fitting = {name: np.asarray(value) for name, value in state.items() if name in own}
+        fitting = {name: as_array(value) for name, value in state.items() if name in own}
         for name, value in fitting.items():
             if value.dtype.kind not in "fiu":
                 raise TypeError(f"{name} must be an array of numbers, got dtype {value.dtype}")
@@ -227,9 +237,26 @@ class Layer(Workspace):
         return f"{type(self).__name__}({self.describe()})"
 
 
+def integer(value: Any, what: str, least: int | None = 1) -> int:
+    """``value`` as an integer, of at least ``least``; ValueError that begins with ``what`` if it is none."""
+    counts = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if not counts or (least is not None and value < least):
+        raise ValueError(f"{what} must be an integer{'' if least is None else f' of at least {least}'}, got {value!r}")
+    return int(value)
+
+
+def probability(p: Any, what: str) -> float:
+    """``p`` as a float between 0 and 1; ValueError that begins with ``what`` if it is none."""
+    if not isinstance(p, (int, float, np.integer, np.floating)) or not 0 <= p <= 1:
+        raise ValueError(f"{what} must lie between 0 and 1, got {p!r}")
+    return float(p)
+
+
 def pair(value: int | Sequence[int], what: str, least: int = 0) -> tuple[int, int]:
     """``value`` as two integers, each at least ``least``: 3 is (3, 3)."""
     both = tuple(value) if isinstance(value, (Sequence, np.ndarray)) else (value, value)
-    if len(both) != 2 or any(not isinstance(v, (int, np.integer)) or v < least for v in both):
-        raise ValueError(f"{what} must be an integer of at least {least}, or two of them, got {value!r}")
-    return int(both[0]), int(both[1])
+    try:
+        first, second = both
+        return integer(first, what, least), integer(second, what, least)
+    except ValueError:
+        raise ValueError(f"{what} must be an integer of at least {least}, or two of them, got {value!r}") from None

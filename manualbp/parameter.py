@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .types import FLOATS, Array
+from .types import FLOATS, Array, as_array
 from .workspace import unshared
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ class Weight:
     """Declares an attribute of a layer class as a parameter: ``W = Weight("weight")``.
 
     The first assignment sets the array and creates its gradient ``dW`` (zeros). Every later one, to ``W`` or to
-    ``dW``, writes into the array that is there, so that an optimizer that holds it sees the change.
+    ``dW``, writes into the array that is there, so that an optimizer that holds it sees the change. A layer built
+    without it (None) stays without.
     """
 
     def __init__(self, name: str) -> None:
@@ -40,7 +41,7 @@ class Weight:
 
     def __set__(self, layer: Layer, value: Any) -> None:
         own = layer.__dict__
-        if own.get(self.attribute) is not None:
+        if self.attribute in own:
             _write(layer, self.attribute, value)
         elif value is None:
             own[self.attribute] = own["d" + self.attribute] = None
@@ -67,10 +68,16 @@ class _InPlace:
 
 def _write(layer: Layer, attribute: str, value: Any) -> None:
     current = layer.__dict__[attribute]
-    if value is not current:
-        if np.shape(value) != current.shape:
-            raise ValueError(f"{layer}.{attribute} has shape {current.shape} and cannot take shape {np.shape(value)}")
-        current[...] = value
+    if value is current:
+        return
+    if current is None:
+        raise ValueError(f"{layer} was built without {attribute} and cannot be given one")
+    array = as_array(value)
+    if array.shape != current.shape:
+        raise ValueError(f"{layer}.{attribute} has shape {current.shape} and cannot take shape {array.shape}")
+    if array.dtype.kind not in "fiu":
+        raise TypeError(f"{layer}.{attribute} must be numbers, got {array.dtype}")
+    current[...] = array
 
 
 def gather(layers: Iterable[Layer]) -> None:

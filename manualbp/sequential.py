@@ -35,7 +35,8 @@ class Sequential(Layer):
         super().__init__()
         for i, layer in enumerate(layers):
             if not isinstance(layer, Layer):
-                hint = f"; did you mean {layer.__name__}()?" if isinstance(layer, type) else ""
+                hint = "; pass them one by one: Sequential(*layers)" if isinstance(layer, (list, tuple)) else ""
+                hint = f"; did you mean {layer.__name__}()?" if isinstance(layer, type) else hint
                 raise TypeError(f"Sequential: layer {i} must be a Layer, got {layer!r}{hint}")
         self.layers = tuple(_once(layers))
         gather(self.modules())
@@ -46,6 +47,8 @@ class Sequential(Layer):
             for i, layer in enumerate(self.layers):  # noqa: B007
                 x = layer.forward(x)  # (1)
         except (ValueError, TypeError, RuntimeError) as error:
+            for module in self.modules():  # or a later backward would mix this forward with an earlier one
+                module.cache = None
             raise _located(error, i) from None
         return x
 

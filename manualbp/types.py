@@ -12,6 +12,13 @@ Shape = tuple[int, ...]
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
+def as_array(x: Any) -> Array:
+    """``x`` as a plain array; TypeError for a masked one, whose mask would be lost without a word."""
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError("masked arrays are not taken, fill the gaps first: x.filled(0)")
+    return np.asarray(x)
+
+
 def float_dtype(dtype: DTypeLike) -> "np.dtype[Any]":
     """``dtype`` as float32 or float64; TypeError for any other."""
     chosen = np.dtype(dtype)

@@ -104,14 +104,23 @@ def test_sizes_may_be_any_two_integers():
         assert mb.Conv2d(1, 1, two).window.kernel == (2, 3)
 
 
+def test_conv1d_takes_tuples_of_one():
+    layer = mb.Conv1d(2, 3, (3,), stride=(2,), padding=(1,), dilation=[1])
+    assert layer.window == mb.Conv1d(2, 3, 3, 2, 1, 1).window
+    with pytest.raises(ValueError, match=r"Conv1d: stride must be an integer of at least 1, got \(1, 2\)"):
+        mb.Conv1d(2, 3, 3, stride=(1, 2))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"in_channels": 2.5}, "Conv2d: in_channels must be an integer of at least 1, got 2.5"),
+        ({"out_channels": "6"}, "Conv2d: out_channels must be an integer of at least 1, got '6'"),
         ({"groups": 3}, "in_channels 4 and out_channels 6 must be multiples of groups 3"),
-        ({"groups": 0}, "multiples of groups 0"),
+        ({"groups": 0}, "Conv2d: groups must be an integer of at least 1, got 0"),
         ({"padding": "same", "stride": 2}, "padding='same' needs stride 1"),
         ({"padding": "full"}, "'same' or 'valid', got 'full'"),
-        ({"padding": -1}, "padding must be an integer of at least 0"),
+        ({"padding": -1}, "Conv2d: padding must be an integer of at least 0"),
         ({"stride": 0}, "stride must be an integer of at least 1"),
         ({"dilation": (1, 2, 3)}, "dilation must be an integer of at least 1, or two"),
         ({"kernel_size": 2.5}, "kernel_size must be an integer"),

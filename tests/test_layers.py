@@ -386,6 +386,26 @@ def test_wrong_shape(case, rng):
     step(layer, normal(rng, case.shape))
 
 
+@each_case
+def test_a_failed_forward_leaves_no_cache(case, rng):
+    """backward after it is an error, not the gradient of the forward before."""
+    layer = case.make()
+    y = layer(normal(rng, case.shape))
+    with pytest.raises(ValueError, match=name_of(layer)):
+        layer(np.ones((0, *case.shape[1:]), np.float32))
+    with pytest.raises(RuntimeError, match="without a cached forward"):
+        layer.backward(np.ones_like(y))
+
+
+@each_case
+def test_masks_are_not_lost(case, rng):
+    layer, x = case.make(), normal(rng, case.shape)
+    assert_refused(layer, np.ma.masked_array(x, x > 0), TypeError)
+    y = layer(x)
+    with pytest.raises(TypeError, match="masked arrays"):
+        layer.backward(np.ma.masked_array(np.ones_like(y), y > 0))
+
+
 @pytest.mark.parametrize("x", [[[1, 2], [3]], [["a", "b"]], [[1j]], [None], "text", None, {}], ids=str)
 @pytest.mark.parametrize("layer", [mb.Linear(2, 1), mb.ReLU()], ids=repr)
 def test_what_is_no_array_of_numbers(layer, x):

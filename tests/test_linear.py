@@ -51,10 +51,13 @@ def test_weights_are_written_in_place():
 
 
 def test_sizes_are_positive():
-    with pytest.raises(ValueError, match="in_features must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="Linear: in_features must be an integer of at least 1, got 0"):
         mb.Linear(0, 3)
-    with pytest.raises(ValueError, match="out_features must be at least 1, got -1"):
+    with pytest.raises(ValueError, match="Linear: out_features must be an integer of at least 1, got -1"):
         mb.Linear(3, -1)
+    for size in (2.5, "3", None, True):
+        with pytest.raises(ValueError, match="Linear: in_features must be an integer"):
+            mb.Linear(size, 3)
 
 
 def test_only_real_floats():

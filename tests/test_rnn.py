@@ -125,5 +125,10 @@ def test_relu_passes_nan():
 def test_arguments():
     with pytest.raises(ValueError, match="nonlinearity must be 'tanh' or 'relu', got 'sigmoid'"):
         mb.RNN(1, 1, nonlinearity="sigmoid")
-    with pytest.raises(ValueError, match="hidden_size and num_layers must be at least 1"):
+    with pytest.raises(ValueError, match="GRU: num_layers must be an integer of at least 1, got 0"):
         mb.GRU(1, 1, 0)
+    with pytest.raises(ValueError, match="LSTM: num_layers must be an integer of at least 1, got True"):
+        mb.LSTM(1, 1, True)  # which was meant as bias
+    for layers in (1, 2):
+        with pytest.raises(ValueError, match=r"RNN: dropout must lie between 0 and 1, got 1\.5"):
+            mb.RNN(1, 1, layers, dropout=1.5)

@@ -195,6 +195,12 @@ def test_a_state_holds_numbers(kind):
     assert_equal(weights(net), before)
 
 
+def test_a_state_is_a_dictionary():
+    for wrong in (None, [1, 2]):
+        with pytest.raises(TypeError, match="expects a dictionary of arrays"):
+            mlp().load_state_dict(wrong)
+
+
 # ---------------------------------------------------------------------- places in memory
 
 
@@ -289,6 +295,23 @@ def test_assigning_another_shape_is_refused(attribute):
     for wrong in (np.ones((4, 6)), 1.0, None):
         with pytest.raises(ValueError, match=rf"Linear\(4 → 6\).{attribute} has shape \(6, 4\)"):
             setattr(net[0], attribute, wrong)
+
+
+def test_assigning_what_is_no_number_is_refused():
+    net = mlp()
+    before = weights(net)
+    for wrong in (np.full((6, 4), 1j), np.full((6, 4), None), np.full((6, 4), "a")):
+        with pytest.raises(TypeError, match=r"Linear\(4 → 6\).W must be numbers"):
+            net[0].W = wrong
+    assert_equal(weights(net), before)
+
+
+def test_a_layer_built_without_a_bias_stays_without():
+    layer = mb.Linear(4, 6, bias=False)
+    layer.b = None
+    with pytest.raises(ValueError, match=r"Linear\(4 → 6, no bias\) was built without b"):
+        layer.b = np.ones(7)
+    assert layer.b is None
 
 
 class Own(mb.Layer):
@@ -406,6 +429,19 @@ def test_an_error_says_in_which_layer():
         net(X.astype(np.float64))
 
 
+def test_a_failed_forward_leaves_no_cache_behind():
+    """Not even in the layers that it did not reach."""
+    net = mlp()
+    net(X)
+    with pytest.raises(ValueError, match="layer 0"):
+        net(X[:, :3])
+    gradients = [p.grad.copy() for p in net.parameters()]
+    with pytest.raises(RuntimeError, match="without a cached forward"):
+        net.backward(np.ones((5, 3), np.float32))
+    for parameter, before in zip(net.parameters(), gradients, strict=True):
+        np.testing.assert_array_equal(parameter.grad, before)
+
+
 def test_an_error_of_backward_says_in_which_layer():
     net = mlp()
     with pytest.raises(RuntimeError, match=r"Tanh.*without a cached forward.* · in layer 1 of Sequential · in layer 2 of Seq"):
@@ -419,7 +455,7 @@ def test_an_error_of_backward_says_in_which_layer():
     (mb.ReLU, r"layer 1 must be a Layer, got <class.*did you mean ReLU\(\)\?"),
     (np.tanh, "layer 1 must be a Layer, got <ufunc"),
     (mb.MSELoss(), r"layer 1 must be a Layer, got MSELoss\(\)"),
-    ([mb.ReLU()], r"layer 1 must be a Layer, got \[ReLU\(\)\]"),
+    ([mb.ReLU()], r"layer 1 must be a Layer, got \[ReLU\(\)\]; pass them one by one"),
 ])  # fmt: skip
 def test_only_layers_are_taken(wrong, message):
     with pytest.raises(TypeError, match=message):

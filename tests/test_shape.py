@@ -30,6 +30,18 @@ def test_shapes_that_do_not_fit():
         mb.Flatten(0, 3)(X)
 
 
+def test_arguments_are_integers():
+    with pytest.raises(ValueError, match=r"Reshape: a length must be an integer of at least -1, got 1\.5"):
+        mb.Reshape(1.5)
+    with pytest.raises(ValueError, match="Reshape: a length must be an integer of at least -1, got -2"):
+        mb.Reshape(-2, 3)
+    with pytest.raises(ValueError, match=r"Reshape: one length may be -1, got \(-1, -1\)"):
+        mb.Reshape(-1, -1)
+    with pytest.raises(ValueError, match="Flatten: start_dim must be an integer, got 'a'"):
+        mb.Flatten("a")
+    assert mb.Reshape(np.int64(12))(X).shape == (2, 12)
+
+
 @pytest.mark.parametrize("backend", ["fast", "reference"])
 @pytest.mark.parametrize("batch_first", [False, True])
 def test_last_step(batch_first, backend):

@@ -25,7 +25,7 @@ from manualbp_kernels.conv import conv2d, conv2d_input_gradient, conv2d_weight_g
 from manualbp_kernels.window import Window
 
 from .. import init
-from ..layer import Layer, pair
+from ..layer import Layer, integer, pair
 from ..parameter import Weight
 from ..types import Array, DTypeLike, Shape
 
@@ -67,19 +67,22 @@ class Conv2d(Layer):
         dtype: DTypeLike = "float32",
     ) -> None:
         super().__init__(dtype)
-        if min(in_channels, out_channels, groups) < 1 or in_channels % groups or out_channels % groups:
+        own = type(self).__name__
+        self.in_channels = integer(in_channels, f"{own}: in_channels")
+        self.out_channels = integer(out_channels, f"{own}: out_channels")
+        self.groups = integer(groups, f"{own}: groups")
+        if self.in_channels % self.groups or self.out_channels % self.groups:
             raise ValueError(
-                f"{type(self).__name__}: in_channels {in_channels} and out_channels {out_channels} "
-                f"must be multiples of groups {groups}"
+                f"{own}: in_channels {in_channels} and out_channels {out_channels} must be multiples of groups {groups}"
             )
-        self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
-        kernel, stride, dilation = pair(kernel_size, "kernel_size", 1), pair(stride, "stride", 1), pair(dilation, "dilation", 1)
-        self.padding = _padding(padding, kernel, stride, dilation)  # ((top, bottom), (left, right))
-        self.window = Window(kernel, stride, (self.padding[0][0], self.padding[1][0]), dilation)
-        shape = self._weight_shape(out_channels, in_channels // groups, kernel)
+        kernel = pair(kernel_size, f"{own}: kernel_size", 1)
+        steps, spread = pair(stride, f"{own}: stride", 1), pair(dilation, f"{own}: dilation", 1)
+        self.padding = _padding(padding, kernel, steps, spread, own)  # ((top, bottom), (left, right))
+        self.window = Window(kernel, steps, (self.padding[0][0], self.padding[1][0]), spread)
+        shape = self._weight_shape(self.out_channels, self.in_channels // self.groups, kernel)
         fan_in, _ = init.fans(shape)
         self.W = init.default(shape, fan_in, self.dtype)
-        self.b = init.default((out_channels,), fan_in, self.dtype) if bias else None
+        self.b = init.default((self.out_channels,), fan_in, self.dtype) if bias else None
 
     def forward(self, x: Array) -> Array:
         x = self.take(x, 4, f"(N, {self.in_channels}, H, W)")
@@ -129,7 +132,10 @@ class Conv2d(Layer):
 
 
 class Conv1d(Conv2d):
-    """1-D convolution of (N, C, T) signals: Conv2d on images of height 1. Arguments as there, W is (O, C/groups, k)."""
+    """1-D convolution of (N, C, T) signals: Conv2d on images of height 1. Arguments as there, W is (O, C/groups, k).
+
+    Each size is an integer or, as in PyTorch, a tuple of one.
+    """
 
     first_axis = 1
 
@@ -137,16 +143,18 @@ class Conv1d(Conv2d):
         self,
         in_channels: int,
         out_channels: int,
-        kernel_size: int,
-        stride: int = 1,
-        padding: int | str = 0,
-        dilation: int = 1,
+        kernel_size: Size,
+        stride: Size = 1,
+        padding: Size | str = 0,
+        dilation: Size = 1,
         groups: int = 1,
         bias: bool = True,
         dtype: DTypeLike = "float32",
     ) -> None:
-        along = padding if isinstance(padding, str) else (0, padding)
-        super().__init__(in_channels, out_channels, (1, kernel_size), (1, stride), along, (1, dilation), groups, bias, dtype)
+        kernel, step = _along(kernel_size, "kernel_size"), _along(stride, "stride")
+        zeros = padding if isinstance(padding, str) else (0, _along(padding, "padding", 0))
+        spread = _along(dilation, "dilation")
+        super().__init__(in_channels, out_channels, (1, kernel), (1, step), zeros, (1, spread), groups, bias, dtype)
 
     def forward(self, x: Array) -> Array:
         x = self.take(x, 3, f"(N, {self.in_channels}, T)")[:, :, None]
@@ -170,20 +178,26 @@ class Conv1d(Conv2d):
 
 
 def _padding(
-    padding: Size | str, kernel: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int]
+    padding: Size | str, kernel: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int], layer: str
 ) -> tuple[tuple[int, int], tuple[int, int]]:
     """Zeros (before, after) along each axis."""
     if padding == "valid":
         return (0, 0), (0, 0)
     if padding == "same":
         if stride != (1, 1):
-            raise ValueError(f"padding='same' needs stride 1, got {stride}")
+            raise ValueError(f"{layer}: padding='same' needs stride 1, got {stride}")
         totals = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
         return (totals[0] // 2, totals[0] - totals[0] // 2), (totals[1] // 2, totals[1] - totals[1] // 2)
     if isinstance(padding, str):
-        raise ValueError(f"padding must be a number, two of them, 'same' or 'valid', got {padding!r}")
-    rows, columns = pair(padding, "padding")
+        raise ValueError(f"{layer}: padding must be a number, two of them, 'same' or 'valid', got {padding!r}")
+    rows, columns = pair(padding, f"{layer}: padding")
     return (rows, rows), (columns, columns)
+
+
+def _along(value: Size, what: str, least: int = 1) -> int:
+    """A size of Conv1d: an integer, or a sequence of one."""
+    single = value[0] if isinstance(value, Sequence) and not isinstance(value, str) and len(value) == 1 else value
+    return integer(single, f"Conv1d: {what}", least)
 
 
 def _short(values: tuple[object, ...]) -> str:

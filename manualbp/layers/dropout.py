@@ -16,7 +16,7 @@ import numpy as np
 from manualbp_kernels.elementwise import multiply
 from manualbp_kernels.random import dropout
 
-from ..layer import Layer
+from ..layer import Layer, probability
 from ..random import generator
 from ..types import Array
 
@@ -32,9 +32,7 @@ class Dropout(Layer):
 
     def __init__(self, p: float = 0.5) -> None:
         super().__init__()
-        if not 0 <= p <= 1:
-            raise ValueError(f"Dropout: p must lie between 0 and 1, got {p}")
-        self.p = float(p)
+        self.p = probability(p, "Dropout: p")
         self.counter = np.array([generator().integers(2**63), 0], np.uint64)
 
     def forward(self, x: Array) -> Array:

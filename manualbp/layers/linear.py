@@ -16,7 +16,7 @@ from __future__ import annotations
 from manualbp_kernels.matmul import linear, matmul_nn, matmul_tn, sum_rows
 
 from .. import init
-from ..layer import Layer
+from ..layer import Layer, integer
 from ..parameter import Weight
 from ..types import Array, DTypeLike
 
@@ -40,12 +40,10 @@ class Linear(Layer):
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True, dtype: DTypeLike = "float32") -> None:
         super().__init__(dtype)
-        for name, size in (("in_features", in_features), ("out_features", out_features)):
-            if size < 1:
-                raise ValueError(f"Linear: {name} must be at least 1, got {size}")
-        self.in_features, self.out_features = in_features, out_features
-        self.W = init.default((out_features, in_features), in_features, self.dtype)
-        self.b = init.default((out_features,), in_features, self.dtype) if bias else None
+        self.in_features = integer(in_features, "Linear: in_features")
+        self.out_features = integer(out_features, "Linear: out_features")
+        self.W = init.default((self.out_features, self.in_features), self.in_features, self.dtype)
+        self.b = init.default((self.out_features,), self.in_features, self.dtype) if bias else None
 
     def forward(self, x: Array) -> Array:
         x = self.take(x)

@@ -35,11 +35,12 @@ class _Pool2d(Layer):
 
     def __init__(self, kernel_size: Size, stride: Size | None = None, padding: Size = 0) -> None:
         super().__init__()
-        kernel = pair(kernel_size, "kernel_size", 1)
-        steps = kernel if stride is None else pair(stride, "stride", 1)
-        self.window = Window(kernel, steps, pair(padding, "padding"))
+        own = type(self).__name__
+        kernel = pair(kernel_size, f"{own}: kernel_size", 1)
+        steps = kernel if stride is None else pair(stride, f"{own}: stride", 1)
+        self.window = Window(kernel, steps, pair(padding, f"{own}: padding"))
         if any(2 * p > k for p, k in zip(self.window.padding, kernel, strict=True)):
-            raise ValueError(f"{type(self).__name__}: padding {padding} is more than half of kernel_size {kernel_size}")
+            raise ValueError(f"{own}: padding {padding} is more than half of kernel_size {kernel_size}")
 
     def _output_shape(self, x: Array) -> Shape:
         sizes = tuple(

@@ -22,9 +22,9 @@ import numpy as np
 from manualbp_kernels.elementwise import add, copy, fill, put_columns, swap_axes, take_columns
 
 from .. import init
-from ..layer import Layer
+from ..layer import Layer, integer, probability
 from ..parameter import Parameter, Weight
-from ..types import Array, DTypeLike
+from ..types import Array, DTypeLike, as_array
 from .dropout import Dropout
 
 
@@ -98,18 +98,23 @@ class Recurrent(Layer):
         dtype: DTypeLike = "float32",
     ) -> None:
         super().__init__(dtype)
-        if min(input_size, hidden_size, num_layers) < 1:
-            raise ValueError(f"{type(self).__name__}: input_size, hidden_size and num_layers must be at least 1")
-        self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
+        own = type(self).__name__
+        self.input_size = integer(input_size, f"{own}: input_size")
+        self.hidden_size = integer(hidden_size, f"{own}: hidden_size")
+        self.num_layers = integer(num_layers, f"{own}: num_layers")
         self.batch_first, self.directions = bool(batch_first), 1 + bool(bidirectional)
         self.stack = [
-            [self.new_sweep(hidden_size * self.directions if k else input_size, bias, bool(d)) for d in range(self.directions)]
-            for k in range(num_layers)
+            [self.new_sweep(self._width(k), bias, bool(d)) for d in range(self.directions)] for k in range(self.num_layers)
         ]
-        self.dropouts = [Dropout(dropout) for _ in range(num_layers - 1)] if dropout else []
+        p = probability(dropout, f"{own}: dropout")
+        self.dropouts = [Dropout(p) for _ in range(self.num_layers - 1)] if p else []
 
     def new_sweep(self, input_size: int, bias: bool, reverse: bool) -> Sweep:
         return self.sweep_class(input_size, self.hidden_size, bias, reverse, self.dtype)
+
+    def _width(self, k: int) -> int:
+        """The length of the last axis of what layer k reads."""
+        return self.hidden_size * self.directions if k else self.input_size
 
     def forward(self, x: Array, state: Any = None) -> Array:
         """y from x and the initial state (zeros if None); afterwards ``h_n`` (``c_n``) hold the final state."""
@@ -187,7 +192,7 @@ class Recurrent(Layer):
             raise ValueError(f"{self}: {what} is ({', '.join(self.state_names)}), got {len(parts)} arrays")
         arrays = []
         for name, part in zip(self.state_names, parts, strict=True):
-            array = self.empty(f"zero {name}", shape, self.dtype) if part is None else np.asarray(part)
+            array = self.empty(f"zero {name}", shape, self.dtype) if part is None else as_array(part)
             if array.shape != shape:
                 raise ValueError(f"{self}: {what} {name} must have shape {shape}, got {array.shape}")
             if array.dtype != self.dtype:

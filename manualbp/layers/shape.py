@@ -13,10 +13,11 @@ Cache      the shape of x
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from manualbp_kernels.elementwise import put_step, take_step
 
-from ..layer import Layer
+from ..layer import Layer, integer
 from ..types import Array
 
 
@@ -25,13 +26,16 @@ class Flatten(Layer):
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
         super().__init__()
-        self.start_dim, self.end_dim = start_dim, end_dim
+        self.start_dim, self.end_dim = (
+            integer(start_dim, "Flatten: start_dim", None),
+            integer(end_dim, "Flatten: end_dim", None),
+        )
 
     def forward(self, x: Array) -> Array:
         x = self.take(x)
         first, last = (axis + x.ndim if axis < 0 else axis for axis in (self.start_dim, self.end_dim))
         if not 0 <= first <= last < x.ndim:
-            raise self.misfit(f"with axes {self.start_dim} to {self.end_dim}", x)
+            raise self.misfit(f"(…) with axes {self.start_dim} to {self.end_dim}", x)
         joined = (*x.shape[:first], math.prod(x.shape[first : last + 1]), *x.shape[last + 1 :])
         return self.give(x.reshape(joined), cache=(x.shape,))  # (1)
 
@@ -46,9 +50,12 @@ class Flatten(Layer):
 class Reshape(Layer):
     """Give every sample the shape ``shape``; one of its numbers may be −1. The batch axis stays."""
 
-    def __init__(self, *shape: int) -> None:
+    def __init__(self, *shape: int | Sequence[int]) -> None:
         super().__init__()
-        self.shape = tuple(shape[0]) if len(shape) == 1 and not isinstance(shape[0], int) else shape
+        numbers = shape[0] if len(shape) == 1 and isinstance(shape[0], Sequence) else shape
+        self.shape = tuple(integer(n, "Reshape: a length", -1) for n in numbers)
+        if self.shape.count(-1) > 1:
+            raise ValueError(f"Reshape: one length may be -1, got {self.shape}")
 
     def forward(self, x: Array) -> Array:
         x = self.take(x)

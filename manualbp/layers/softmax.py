@@ -17,7 +17,7 @@ import math
 
 from manualbp_kernels.softmax import log_softmax, log_softmax_backward, softmax, softmax_backward
 
-from ..layer import Layer
+from ..layer import Layer, integer
 from ..types import Array, Shape
 
 
@@ -34,7 +34,7 @@ class Softmax(Layer):
 
     def __init__(self, dim: int = -1) -> None:
         super().__init__()
-        self.dim = dim
+        self.dim = integer(dim, f"{type(self).__name__}: dim", None)
 
     def forward(self, x: Array) -> Array:
         x = self.take(x)
@@ -58,7 +58,7 @@ class LogSoftmax(Layer):
 
     def __init__(self, dim: int = -1) -> None:
         super().__init__()
-        self.dim = dim
+        self.dim = integer(dim, f"{type(self).__name__}: dim", None)
 
     def forward(self, x: Array) -> Array:
         x = self.take(x)
@@ -79,5 +79,5 @@ class LogSoftmax(Layer):
 
 def _groups(layer: Layer, x: Array, dim: int) -> Shape:
     if not -x.ndim <= dim < x.ndim:
-        raise layer.misfit(f"with an axis {dim}", x)
+        raise layer.misfit(f"(…) with an axis {dim}", x)
     return split(x.shape, dim % x.ndim)
