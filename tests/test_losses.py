@@ -395,6 +395,43 @@ def test_pos_weight_must_broadcast():
         mb.BCEWithLogitsLoss(pos_weight=[1.0, 2.0])(np.zeros((4, 3)), np.zeros((4, 3)))
 
 
+def test_weights_may_change_between_steps():
+    y, t = np.zeros((2, 3)), np.array([0, 2])
+    classes, logits = mb.CrossEntropyLoss([1.0, 2.0, 3.0]), mb.BCEWithLogitsLoss(pos_weight=2.0)
+    classes(y, t), logits(y, np.ones((2, 3)))
+    classes.weight, logits.pos_weight = [3.0, 1.0, 1.0], 5.0
+    assert classes(y, t) == mb.CrossEntropyLoss([3.0, 1.0, 1.0])(y, t)
+    assert logits(y, np.ones((2, 3))) == mb.BCEWithLogitsLoss(pos_weight=5.0)(y, np.ones((2, 3)))
+    with pytest.raises(ValueError, match="read-only"):
+        classes.weight[0] = 7.0  # would have no effect
+    with pytest.raises(TypeError, match="CrossEntropyLoss: weight must be numbers"):
+        classes.weight = "abc"
+
+
+@each_loss
+def test_a_failed_forward_leaves_no_cache(case):
+    loss, (y, t) = case.ours(), case.draw()
+    loss(y, t)
+    with pytest.raises(TypeError, match=f"{case.name}.*float16"):
+        loss(y.astype(np.float16), t)
+    with pytest.raises(RuntimeError, match="backward needs a forward"):
+        loss.backward()
+
+
+@each_loss
+def test_masks_are_not_lost(case):
+    y, t = case.draw()
+    with pytest.raises(TypeError, match=f"{case.name}.*masked arrays"):
+        case.ours()(np.ma.masked_array(y), t)
+    with pytest.raises(TypeError, match=f"{case.name}.*masked arrays"):
+        case.ours()(y, np.ma.masked_array(t))
+
+
+def test_negative_probabilities_are_named():
+    with pytest.raises(ValueError, match=r"KLDivLoss.*probabilities as targets, got -1"):
+        mb.KLDivLoss()(np.zeros(2), np.array([-1.0, 0.5]))
+
+
 @pytest.mark.parametrize("name", sorted(set(mb.losses.__all__) - {"Loss"}))
 def test_protocol_errors(name):
     make = getattr(mb, name)
@@ -438,6 +475,7 @@ def test_options_are_checked():
         (mb.HuberLoss, {"delta": np.nan}, "delta must be positive"),
         (mb.SmoothL1Loss, {"beta": -1}, "beta must not be negative"),
         (mb.CrossEntropyLoss, {"label_smoothing": 1.5}, "label_smoothing must lie between 0 and 1"),
+        (mb.NLLLoss, {"ignore_index": 1.5}, r"NLLLoss: ignore_index must be an integer, got 1\.5"),
     ):
         with pytest.raises(ValueError, match=match):
             make(**options)

@@ -24,7 +24,7 @@ import numpy as np
 from manualbp_kernels.loss import bce, bce_backward, bce_logits, bce_logits_backward
 
 from ..types import Array
-from .loss import Loss
+from .loss import Loss, constant
 
 
 class BCELoss(Loss):
@@ -62,8 +62,7 @@ class BCEWithLogitsLoss(Loss):
 
     def __init__(self, reduction: str = "mean", pos_weight: Any = None) -> None:
         super().__init__(reduction)
-        self.pos_weight = np.asarray(1.0 if pos_weight is None else pos_weight, np.float64)
-        self._weights = np.empty(0)
+        self.pos_weight = pos_weight
 
     def forward(self, x: Array, t: Array) -> float | Array:
         x, t = self.take(x, t)
@@ -76,6 +75,15 @@ class BCEWithLogitsLoss(Loss):
         dx = self.empty("dx", x.shape, x.dtype)
         bce_logits_backward(dx, x, t, self._weight(x), self.weight_of_a_term(x.size))  # (4)
         return self.chain(dx, dl)
+
+    @property
+    def pos_weight(self) -> Array:
+        return self._pos_weight
+
+    @pos_weight.setter
+    def pos_weight(self, value: Any) -> None:
+        self._pos_weight = constant(1.0 if value is None else value, "BCEWithLogitsLoss: pos_weight")
+        self._weights = np.empty(0)  # made to measure by the next forward
 
     def _weight(self, x: Array) -> Array:
         if self._weights.shape != x.shape or self._weights.dtype != x.dtype:

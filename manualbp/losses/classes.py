@@ -25,9 +25,10 @@ import numpy as np
 from manualbp_kernels.loss import class_targets, cross_entropy_backward, nll, nll_backward, probability_targets
 from manualbp_kernels.softmax import log_softmax
 
+from ..layer import integer, probability
 from ..layers.softmax import split
 from ..types import FLOATS, Array, Shape
-from .loss import Loss
+from .loss import Loss, constant
 
 
 class _ClassLoss(Loss):
@@ -37,20 +38,27 @@ class _ClassLoss(Loss):
         self, weight: Any = None, reduction: str = "mean", ignore_index: int = -100, label_smoothing: float = 0.0
     ) -> None:
         super().__init__(reduction)
-        if not 0 <= label_smoothing <= 1:
-            raise ValueError(f"{type(self).__name__}: label_smoothing must lie between 0 and 1, got {label_smoothing}")
-        self.weight = None if weight is None else np.asarray(weight, np.float64)
-        self.ignore_index, self.label_smoothing = int(ignore_index), float(label_smoothing)
+        self.weight = weight
+        self.ignore_index = integer(ignore_index, f"{type(self).__name__}: ignore_index", None)
+        self.label_smoothing = probability(label_smoothing, f"{type(self).__name__}: label_smoothing")
         self._norm = np.ones(1)
         self._one = np.ones(1)
-        self._weights: Array | None = None
+
+    @property
+    def weight(self) -> Array | None:
+        return self._weight
+
+    @weight.setter
+    def weight(self, value: Any) -> None:
+        self._weight = None if value is None else constant(value, f"{type(self).__name__}: weight")
+        self._weights: Array | None = None  # made to measure by the next forward
 
     def take_classes(self, x: Any, t: Any) -> tuple[Array, Array, Shape]:
         """Prediction and target, checked, and the (outer, K, inner) form of the prediction."""
         x = self.take_prediction(x)
         if x.ndim < 2:
             raise ValueError(f"{self} expects a prediction of shape (N, classes) or (N, classes, …), got {x.shape}")
-        t = np.asarray(t)
+        t = self._array(t)
         indices = (x.shape[0], *x.shape[2:])
         if t.dtype in FLOATS and t.shape == x.shape and self.takes_probabilities:
             if t.dtype != x.dtype:

@@ -46,5 +46,10 @@ class KLDivLoss(Loss):
         kl_div_backward(dx, t, self.log_target, self.weight_of_a_term(self._count(t)))  # (3) (4)
         return self.chain(dx, dl)
 
+    def check_target(self, t: Array) -> None:
+        super().check_target(t)
+        if not self.log_target and (t < 0).any():
+            raise ValueError(f"{self} expects probabilities as targets, got {t.min():g}; log_target=True takes logarithms")
+
     def _count(self, t: Array) -> int:
         return t.shape[0] if self.reduction == "batchmean" and t.ndim else t.size

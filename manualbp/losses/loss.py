@@ -19,7 +19,7 @@ import numpy as np
 
 from manualbp_kernels.elementwise import multiply, total
 
-from ..types import FLOATS, Array, Shape
+from ..types import FLOATS, Array, Shape, as_array
 from ..workspace import Workspace
 
 
@@ -56,7 +56,7 @@ class Loss(Workspace):
         """Prediction and target as contiguous float arrays of one shape and dtype; ValueError or TypeError if not."""
         y = self.take_prediction(y)
         if type(t) is not np.ndarray:
-            t = np.array(t, y.dtype) if isinstance(t, (list, tuple, float)) else np.asarray(t)
+            t = np.array(t, y.dtype) if isinstance(t, (list, tuple, float)) else self._array(t)
         if t.shape != y.shape:
             raise ValueError(f"{self} expects a target of the prediction's shape {y.shape}, got {t.shape}; see reshape")
         if t.dtype != y.dtype:
@@ -66,14 +66,21 @@ class Loss(Workspace):
         return y, t if t.flags.carray else np.array(t, order="C")
 
     def take_prediction(self, y: Any) -> Array:
-        """The prediction as a contiguous float array."""
+        """The prediction as a contiguous float array. What an earlier forward has cached is gone."""
+        self.cache = None
         if type(y) is not np.ndarray:
-            y = np.asarray(y, np.float32) if isinstance(y, (list, tuple, float)) else np.asarray(y)
+            y = np.asarray(y, np.float32) if isinstance(y, (list, tuple, float)) else self._array(y)
         if y.dtype not in FLOATS:
             raise TypeError(f"{self} expects a prediction of float32 or float64, got {y.dtype}")
         if not y.size:
             raise ValueError(f"{self} got an empty prediction of shape {y.shape}")
         return y if y.flags.carray else np.array(y, order="C")
+
+    def _array(self, x: Any) -> Array:
+        try:
+            return as_array(x)
+        except TypeError as error:
+            raise TypeError(f"{self}: {error}") from None
 
     def give(self, l: Array, t: Array, cache: tuple[Any, ...], count: float | None = None) -> float | Array:
         """Reduce the terms and keep the cache. A NaN makes it look whether the target is to blame: ValueError."""
@@ -105,10 +112,13 @@ class Loss(Workspace):
         """``dy`` times ∂L/∂ℓ, which only an unreduced loss is given; ``form`` is how ℓ must be read beside ``dy``."""
         if dl is None:
             return dy
+        dl = self._array(dl)
+        if dl.dtype.kind not in "fiu":
+            raise TypeError(f"{self}: ∂L/∂ℓ must be numbers, got {dl.dtype}")
         if self.reduction != "none":
             raise ValueError(f"{self}: backward takes ∂L/∂ℓ only with reduction='none'")
-        if np.shape(dl) not in ((), self._shape):
-            raise ValueError(f"{self}: ∂L/∂ℓ must have the shape of ℓ, {self._shape}, got {np.shape(dl)}")
+        if dl.shape not in ((), self._shape):
+            raise ValueError(f"{self}: ∂L/∂ℓ must have the shape of ℓ, {self._shape}, got {dl.shape}")
         dl = np.broadcast_to(dl, self._shape).reshape(form or dy.shape)
         multiply(dy, dy, np.ascontiguousarray(np.broadcast_to(dl, dy.shape), dy.dtype))
         return dy
@@ -134,3 +144,13 @@ class Loss(Workspace):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({'' if self.reduction == 'mean' else self.reduction})"
+
+
+def constant(value: Any, what: str) -> Array:
+    """A read-only float64 copy of ``value``; TypeError that begins with ``what`` if it is not made of numbers."""
+    array = as_array(value)
+    if array.dtype.kind not in "fiu":
+        raise TypeError(f"{what} must be numbers, got {array.dtype}")
+    array = array.astype(np.float64)
+    array.flags.writeable = False
+    return array
