@@ -13,12 +13,12 @@ from .types import Array
 
 def save_weights(net: Layer, path: str | Path, metadata: dict[str, str] | None = None) -> None:
     """Write ``net.state_dict()`` and some text about it to ``path``; an older file is replaced only when all is written."""
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     path = Path(path)
     unfinished = path.with_name(path.name + ".part")
     state = {name: np.ascontiguousarray(value) for name, value in net.state_dict().items()}
-    save_file(state, str(unfinished), metadata=metadata)
+    unfinished.write_bytes(save(state, metadata))
     os.replace(unfinished, path)
 
 

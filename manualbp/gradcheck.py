@@ -15,7 +15,7 @@ import numpy as np
 
 from .layer import Layer
 from .losses import Loss
-from .types import FLOATS, Array
+from .types import FLOATS, Array, as_array
 
 STEP = float(np.finfo(np.float64).eps) ** (1 / 3)
 
@@ -63,8 +63,10 @@ def gradcheck(
         seed: of the random direction δ, and of which coordinates are taken if there are many.
         at_most: coordinates compared per array.
     """
+    if not isinstance(layer, (Layer, Loss)):
+        raise TypeError(f"gradcheck expects a layer, a network or a loss, got {layer!r}")
     rng = np.random.default_rng(seed)
-    x = np.array(x, order="C")
+    x = np.array(as_array(x), order="C")
     if x.dtype not in FLOATS:
         raise TypeError(f"gradcheck expects a float input, got {x.dtype}")
     x = x.astype(np.float64)

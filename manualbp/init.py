@@ -20,9 +20,9 @@ from .types import Array, DTypeLike, Shape, float_dtype
 
 
 def fans(shape: Shape) -> tuple[int, int]:
-    """(fan_in, fan_out) of a weight of this shape; ValueError below two axes."""
-    if len(shape) < 2:
-        raise ValueError(f"fan_in and fan_out need a weight of at least two axes, got shape {shape}")
+    """(fan_in, fan_out) of a weight of this shape; ValueError below two axes or for an empty one."""
+    if len(shape) < 2 or 0 in shape:
+        raise ValueError(f"fan_in and fan_out need a weight that is not empty, of at least two axes, got shape {shape}")
     area = math.prod(shape[2:])
     return shape[1] * area, shape[0] * area
 

@@ -33,9 +33,12 @@ def named(metrics: Iterable[str | Metric]) -> dict[str, Metric]:
     """Metrics by name; ValueError for a name that is not known."""
     found: dict[str, Metric] = {}
     for metric in (metrics,) if isinstance(metrics, str) else metrics:
-        if isinstance(metric, str) and metric not in METRICS:
+        if not callable(metric) and metric not in METRICS:
             raise ValueError(f"metric must be a function or one of {', '.join(METRICS)}, got {metric!r}")
-        found[metric if isinstance(metric, str) else metric.__name__] = METRICS[metric] if isinstance(metric, str) else metric
+        if isinstance(metric, str):
+            found[metric] = METRICS[metric]
+        else:
+            found[getattr(metric, "__name__", type(metric).__name__)] = metric
     return found
 
 

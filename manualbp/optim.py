@@ -24,6 +24,7 @@ import numpy as np
 from manualbp_kernels.elementwise import fill
 from manualbp_kernels.update import adagrad, adam, rmsprop, sgd
 
+from .layer import Layer
 from .parameter import Parameter, runs
 from .types import Array
 
@@ -46,6 +47,8 @@ class Hyper:
         return float(optimizer.hyper[self.index])
 
     def __set__(self, optimizer: Optimizer, value: float) -> None:
+        if not isinstance(value, (int, float, np.integer, np.floating)):
+            raise TypeError(f"{type(optimizer).__name__}: {self.name} must be a number, got {value!r}")
         if not self.least <= value < self.below:
             limit = f" and below {self.below:g}" if np.isfinite(self.below) else ""
             raise ValueError(f"{type(optimizer).__name__}: {self.name} must be at least {self.least:g}{limit}, got {value}")
@@ -65,6 +68,8 @@ class Optimizer:
     memory: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, parameters: Iterable[Parameter], **hyper: float) -> None:
+        if isinstance(parameters, Layer) or not isinstance(parameters, Iterable):
+            raise TypeError(f"{type(self).__name__} expects what net.parameters() gives, got a {type(parameters).__name__}")
         self.parameters = list(parameters)
         if not self.parameters:
             raise ValueError(f"{type(self).__name__} got no parameters")

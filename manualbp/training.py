@@ -20,7 +20,7 @@ import numpy as np
 from .losses import Loss
 from .metrics import Metric, named
 from .optim import Optimizer
-from .types import FLOATS, Array
+from .types import FLOATS, Array, as_array
 
 if TYPE_CHECKING:
     from .sequential import Sequential
@@ -87,16 +87,17 @@ def fit(
     Everything is checked before the first step: TypeError or ValueError leave all weights as they were. Ctrl-C ends
     the training after the batch at work; what was learned stays.
     """
-    data, target = np.asarray(x), np.asarray(y)
+    data, target = as_array(x), as_array(y)
     checks = named(metrics)
     _check_counts(epochs, batch_size)
-    _check_data(net, data, target, loss, checks, "x and y")
-    if validation_data is not None:
-        held_out = np.asarray(validation_data[0]), np.asarray(validation_data[1])
-        _check_data(net, *held_out, loss, checks, "validation_data")
+    _check_tools(net, loss, optimizer, callbacks)
     rng = np.random.default_rng(seed)
     history = History()
-    with _mode(net, training=True), _Interrupt() as interrupt:
+    with Interrupt() as interrupt, _mode(net, training=True):
+        _check_data(net, data, target, loss, checks, "x and y")
+        if validation_data is not None:
+            held_out = _pair(validation_data)
+            _check_data(net, *held_out, loss, checks, "validation_data")
         for epoch in range(epochs):
             start = time.perf_counter()
             order = rng.permutation(len(data)) if shuffle else np.arange(len(data))
@@ -125,7 +126,7 @@ def _train_epoch(
     optimizer: Optimizer,
     metrics: dict[str, Metric],
     bar: Any,
-    interrupt: _Interrupt,
+    interrupt: Interrupt,
 ) -> dict[str, float]:
     """One pass over the samples in the given order; returns the averages over the samples seen."""
     averages = _Averages()
@@ -153,9 +154,11 @@ def evaluate(
     batch_size: int = 256,
 ) -> dict[str, float]:
     """Loss and metrics over all samples in evaluation mode, each an average over samples; nothing is trained."""
-    x, y = np.asarray(x), np.asarray(y)
+    x, y = as_array(x), as_array(y)
     _check_lengths(x, y, "x and y")
     _check_counts(1, batch_size)
+    if loss is not None:
+        _check_reduction(loss)
     checks, averages = named(metrics), _Averages()
     with _mode(net, training=False):
         for batch in _batches(np.arange(len(x)), batch_size):
@@ -167,7 +170,7 @@ def evaluate(
 
 def predict(net: Sequential, x: Array, batch_size: int = 256) -> Array:
     """The network's outputs for all samples, in evaluation mode, as one new array."""
-    x = np.asarray(x)
+    x = as_array(x)
     _check_counts(1, batch_size)
     if not x.ndim or not len(x):
         raise ValueError(f"predict expects at least one sample, got shape {x.shape}")
@@ -206,8 +209,9 @@ def _mode(net: Sequential, training: bool) -> Iterator[None]:
             module.training = was
 
 
-class _Interrupt:
-    """Ctrl-C as a wish that is looked at between batches; a second one interrupts at once."""
+class Interrupt:
+    """Ctrl-C as a wish that is looked at between batches; a second one interrupts at once. One inside another knows
+    of the outer one's wish."""
 
     def __init__(self) -> None:
         self.asked = False
@@ -216,6 +220,8 @@ class _Interrupt:
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             self._before = signal.signal(signal.SIGINT, self._ask)
+            outer = getattr(self._before, "__self__", None)
+            self.asked = isinstance(outer, Interrupt) and outer.asked
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -240,6 +246,26 @@ def _check_counts(epochs: int, batch_size: int) -> None:
             raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
 
 
+def _check_tools(net: Sequential, loss: Any, optimizer: Any, callbacks: Any) -> None:
+    for name, value, kind, example in (
+        ("loss", loss, Loss, "mb.MSELoss()"),
+        ("optimizer", optimizer, Optimizer, "mb.SGD(net.parameters(), lr=0.1)"),
+    ):
+        if not isinstance(value, kind):
+            raise TypeError(f"fit: {name} must be an object such as {example}, got {value!r}")
+    own = {id(p.value) for p in net.parameters()}
+    if not any(id(p.value) in own for p in optimizer.parameters):
+        raise ValueError("fit: the optimizer holds no parameter of this network; build it with net.parameters()")
+    if not isinstance(callbacks, (tuple, list)) or not all(map(callable, callbacks)):
+        raise TypeError(f"fit: callbacks must be a tuple of functions, got {callbacks!r}")
+
+
+def _pair(validation_data: Any) -> tuple[Array, Array]:
+    if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
+        raise ValueError(f"validation_data must be a pair (x, y), got a {type(validation_data).__name__}")
+    return as_array(validation_data[0]), as_array(validation_data[1])
+
+
 def _check_lengths(x: Array, y: Array, what: str) -> None:
     if not x.ndim or not y.ndim or len(x) != len(y):
         raise ValueError(f"{what} must have as many samples, got shapes {x.shape} and {y.shape}")
@@ -247,13 +273,18 @@ def _check_lengths(x: Array, y: Array, what: str) -> None:
         raise ValueError(f"{what} must have at least one sample, got shape {x.shape}")
 
 
+def _check_reduction(loss: Loss) -> None:
+    if loss.reduction == "none":
+        raise ValueError(f"fit and evaluate need a loss that is one number, {loss} gives one per term")
+
+
 def _check_data(net: Sequential, x: Array, y: Array, loss: Loss, metrics: dict[str, Metric], what: str) -> None:
     """Try one sample in evaluation mode, and look through all targets, before anything is changed."""
     _check_lengths(x, y, what)
-    if loss.reduction == "none":
-        raise ValueError(f"fit needs one number to minimise, {loss} gives one per term")
-    if x.dtype in FLOATS and np.isnan(x).any():
-        raise ValueError(f"{what}: x is NaN at {tuple(map(int, np.argwhere(np.isnan(x))[0]))}")
+    _check_reduction(loss)
+    if x.dtype in FLOATS and not np.isfinite(x).all():
+        where = tuple(map(int, np.argwhere(~np.isfinite(x))[0]))
+        raise ValueError(f"{what}: x is {'NaN' if np.isnan(x[where]) else x[where]} at {where}")
     with _mode(net, training=False):
         prediction = net.forward(x[:1])
     loss.check(prediction, y)

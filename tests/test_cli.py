@@ -103,20 +103,22 @@ def test_weights_of_another_program_are_refused(tmp_path, capsys):
     assert "was not written by manualbp train" in complaint(capsys, "predict", tmp_path / "w.safetensors", tmp_path / "a.npy")
 
 
-def test_control_c_still_writes_the_results(tmp_path):
+@pytest.mark.parametrize(("line", "seconds"), [("1,438 images", 0.05), ("----", 8)], ids=["at the start", "in the middle"])
+def test_control_c_still_writes_the_results(tmp_path, line, seconds):
     process = subprocess.Popen(
         [sys.executable, "-m", "manualbp", "train", "--epochs", "100000", "--model", "mlp", "--out", str(tmp_path / "out")],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(),
     )  # fmt: skip
-    for line in process.stdout:
-        if line.startswith("----"):
+    for said in process.stdout:
+        if said.startswith(line):
             break
-    time.sleep(8)
+    time.sleep(seconds)
     process.send_signal(signal.SIGINT)
-    out, error = process.communicate(timeout=60)
+    out, error = process.communicate(timeout=120)
     assert process.returncode == 0, error
     assert "interrupted: what was learned so far is kept" in out
     assert json.loads((tmp_path / "out" / "history.json").read_text())["interrupted"]
+    assert {path.name for path in (tmp_path / "out").iterdir()} >= {"weights.safetensors", "history.json"}
 
 
 def environment():

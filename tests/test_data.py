@@ -90,6 +90,7 @@ DAMAGED = {
     "truncated": (idx(X)[:-1], r"promises \(6, 28, 28\), 4704 bytes, but 4703"),
     "too long": (idx(X) + b"\0", "but 4705"),
     "lying sizes": (idx(X, shape=(2**31, 2**31, 28)), "promises"),
+    "more axes than an array can have": (b"\0\0\x08\xff" + bytes(4 * 255), "not an IDX file"),
     "damaged gzip": (gzip.compress(idx(X))[:-30], "damaged gzip"),
 }
 
@@ -134,6 +135,7 @@ def test_npz(tmp_path):
         ({"x_train": X.astype(complex)}, "must be numbers"),
         ({"y_train": Y.astype(float)}, "classes as integers"),
         ({"y_train": Y.astype(int) - 1}, "from -1"),
+        ({"y_test": Y.astype(np.uint64) + np.uint64(2**63)}, "classes below 65,536"),
         ({"x_test": X[:, :27]}, "to test with"),
         ({"x_train": X.astype(object)}, "not an .npz"),
     ],
@@ -145,7 +147,11 @@ def test_a_bad_npz_says_what_is_wrong(tmp_path, changes, message):
 
 def test_not_an_archive(tmp_path):
     (tmp_path / "a.npz").write_text("nothing")
-    with pytest.raises(ValueError, match=r"is not an \.npz"):
+    with pytest.raises(ValueError, match=r"a\.npz is neither a folder nor an \.npz"):
+        data.load(tmp_path / "a.npz")
+    archive(tmp_path / "c.npz")
+    (tmp_path / "a.npz").write_bytes((tmp_path / "c.npz").read_bytes()[:200])
+    with pytest.raises(ValueError, match=r"a\.npz is neither"):
         data.load(tmp_path / "a.npz")
     with pytest.raises(ValueError, match="no such file or folder"):
         data.load(tmp_path / "b.npz")

@@ -268,6 +268,11 @@ def test_integers_are_refused():
         mb.gradcheck(mb.ReLU(), np.ones((2, 2), np.int64))
 
 
+def test_what_is_no_layer_is_refused():
+    with pytest.raises(TypeError, match="expects a layer, a network or a loss, got 'relu'"):
+        mb.gradcheck("relu", np.ones(3))
+
+
 def test_a_loss_needs_its_target():
     with pytest.raises(TypeError, match="needs its target"):
         mb.gradcheck(mb.MSELoss(), X)

@@ -97,6 +97,8 @@ def test_dtypes(make):
 def test_a_vector_has_no_fans(make):
     with pytest.raises(ValueError, match=r"at least two axes, got shape \(5,\)"):
         make((5,))
+    with pytest.raises(ValueError, match=r"not empty.*got shape \(5, 0\)"):
+        make((5, 0))
 
 
 def test_unknown_names_are_refused():

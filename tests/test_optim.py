@@ -258,8 +258,10 @@ def test_parameters_are_checked(name):
         make([])
     with pytest.raises(ValueError, match=f"{name} got a parameter twice"):
         make(net.parameters() + net[0].parameters())
-    with pytest.raises(TypeError, match=rf"{name} expects what net.parameters\(\) gives, got Linear"):
+    with pytest.raises(TypeError, match=rf"{name} expects what net.parameters\(\) gives, got a Sequential"):
         make(net)
+    with pytest.raises(TypeError, match="lr must be a number, got 'fast'"):
+        make(net.parameters(), lr="fast")
 
 
 WRONG = [

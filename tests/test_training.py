@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import manualbp as mb
+from manualbp.training import Interrupt
 
 
 def network(seed=0):
@@ -124,6 +125,20 @@ def test_control_c_ends_at_the_next_batch_and_keeps_what_was_learned():
     assert any(not np.array_equal(before[name], value) for name, value in net.state_dict().items())
 
 
+def test_control_c_before_fit_is_not_forgotten():
+    net, (x, y) = network(), problem()
+    before = net.state_dict()
+    with Interrupt() as outer:
+        os.kill(os.getpid(), signal.SIGINT)
+        history = fit(net, x, y)
+        assert outer.asked
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert history.interrupted
+    assert not history.epochs
+    assert all(np.array_equal(before[name], value) for name, value in net.state_dict().items())
+
+
 def test_history_is_json(tmp_path):
     net, (x, y) = network(), problem()
     history = fit(net, x, y, epochs=2)
@@ -148,6 +163,8 @@ BAD_DATA = {
     "objects": ((X.astype(object), Y), TypeError, "object"),
     "complex": ((X.astype(complex), Y), TypeError, "complex"),
     "NaN inputs": ((nan_at(X, 49, 1), Y), ValueError, r"x is NaN at \(49, 1\)"),
+    "infinite inputs": ((np.where(X > 2, np.inf, X), Y), ValueError, r"x is inf at \("),
+    "masked inputs": ((np.ma.masked_array(X, X > 2), Y), TypeError, "masked arrays"),
     "class too large": ((X, np.where(np.arange(50) == 49, 3, Y)), ValueError, r"from 0 to 2, the target is 3 at \(49,\)"),
     "negative class": ((X, Y - 1), ValueError, "from 0 to 2"),
     "float classes": ((X, Y.astype(np.float32)), TypeError, "integers"),
@@ -175,13 +192,24 @@ def test_bad_data_is_refused_before_the_first_step(name):
         ({"batch_size": 0}, ValueError, "batch_size must be"),
         ({"batch_size": 2.5}, ValueError, "batch_size must be"),
         ({"metrics": ("precision",)}, ValueError, "precision"),
-        ({"loss": mb.CrossEntropyLoss(reduction="none")}, ValueError, "one number to minimise"),
+        ({"loss": mb.CrossEntropyLoss(reduction="none")}, ValueError, "a loss that is one number"),
         ({"loss": mb.MSELoss()}, ValueError, "prediction's shape"),
+        ({"loss": "mse"}, TypeError, r"loss must be an object such as mb.MSELoss\(\), got 'mse'"),
+        ({"optimizer": "sgd"}, TypeError, "optimizer must be an object such as"),
+        ({"optimizer": mb.SGD(network().parameters())}, ValueError, "holds no parameter of this network"),
+        ({"callbacks": print}, TypeError, "callbacks must be a tuple of functions"),
+        ({"callbacks": (3,)}, TypeError, "callbacks must be a tuple of functions"),
+        ({"metrics": (3,)}, ValueError, "metric must be a function"),
+        ({"validation_data": X}, ValueError, r"must be a pair \(x, y\), got a ndarray"),
+        ({"validation_data": (X, Y, Y)}, ValueError, r"must be a pair \(x, y\)"),
     ],
 )
 def test_bad_options_are_refused(options, kind, message):
+    net = network()
+    before = net.state_dict()
     with pytest.raises(kind, match=message):
-        fit(network(), X, Y, **options)
+        fit(net, X, Y, **options)
+    assert all(np.array_equal(before[name], value) for name, value in net.state_dict().items())
 
 
 def test_reading_only_views_and_other_orders_work():
@@ -190,6 +218,11 @@ def test_reading_only_views_and_other_orders_work():
     strided.flags.writeable = False
     fit(net, strided, y, epochs=1)
     assert np.array_equal(net.predict(strided), net.predict(x))
+
+
+def test_evaluate_wants_one_number():
+    with pytest.raises(ValueError, match="a loss that is one number"):
+        network().evaluate(X, Y, loss=mb.CrossEntropyLoss(reduction="none"))
 
 
 def test_accuracy_refuses_what_it_cannot_judge():

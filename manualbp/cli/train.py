@@ -13,7 +13,7 @@ from ..losses import CrossEntropyLoss
 from ..metrics import confusion
 from ..random import manual_seed
 from ..sequential import Sequential
-from ..training import History
+from ..training import History, Interrupt
 from .models import build
 from .report import print_confusion, save_picture
 
@@ -31,7 +31,10 @@ def train(
     out: Path,
     backend: str,
 ) -> History:
-    """Train, validate, and write weights.safetensors, history.json and digits.png into ``out``."""
+    """Train, validate, and write weights.safetensors, history.json and digits.png into ``out``.
+
+    Ctrl-C, from the first line on, ends the training after the batch at work; the files are written all the same.
+    """
     from manualbp_kernels import backend as running_on
 
     if out.exists() and not out.is_dir():
@@ -43,8 +46,8 @@ def train(
     rate = lr if lr is not None else 0.02 if optimizer in ("sgd", "adagrad") else 0.002
     update = OPTIMIZERS[optimizer](net.parameters(), lr=rate)
     print(f"{len(dataset.x_train):,} images to learn from, {len(dataset.x_test):,} held out, {height}×{width} pixels")
-    print(net.summary((1, 1, height, width)))
-    with running_on(backend):
+    with running_on(backend), Interrupt():
+        print(net.summary((1, 1, height, width)))
         history = net.fit(
             dataset.x_train,
             dataset.y_train,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ IDX_NAMES = {
     "x_test": "t10k-images-idx3-ubyte",
     "y_test": "t10k-labels-idx1-ubyte",
 }
+MOST_CLASSES = 2**16  # more is a damaged file, and would be a network of that many outputs
 
 
 class Dataset(NamedTuple):
@@ -92,6 +94,8 @@ def _as_labels(y: Array, count: int, name: str) -> Array:
         raise ValueError(f"{name} must hold a label for each of {count} images, got shape {y.shape}")
     if y.dtype.kind not in "ui" or y.min() < 0:
         raise ValueError(f"{name} must hold classes as integers from 0, got {y.dtype} from {y.min()}")
+    if y.max() >= MOST_CLASSES:
+        raise ValueError(f"{name} must hold classes below {MOST_CLASSES:,}, got {y.max()}")
     return y.astype(np.int64)
 
 
@@ -104,11 +108,13 @@ def _find(folder: Path, name: str) -> Path:
 
 
 def _read_npz(path: Path) -> dict[str, Any]:
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"{path} is neither a folder nor an .npz with x_train, y_train, x_test and y_test")
     try:
         with np.load(path, allow_pickle=False) as stored:
             missing = [name for name in IDX_NAMES if name not in stored]
             if missing:
                 raise ValueError(f"it has no {', '.join(missing)}")
             return {name: stored[name] for name in IDX_NAMES}
-    except (OSError, ValueError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{path} is not an .npz with x_train, y_train, x_test and y_test: {error}") from None

@@ -19,6 +19,7 @@ import numpy as np
 from ..types import Array
 
 TYPES = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
+MOST_AXES = 32  # what every NumPy can hold
 
 
 def read_idx(path: str | Path) -> Array:
@@ -29,7 +30,7 @@ def read_idx(path: str | Path) -> Array:
             content = gzip.decompress(content)
         except (OSError, EOFError, zlib.error) as error:
             raise ValueError(f"{path}: damaged gzip file: {error}") from None
-    if len(content) < 4 or content[:2] != b"\0\0" or content[2] not in TYPES or not content[3]:
+    if len(content) < 4 or content[:2] != b"\0\0" or content[2] not in TYPES or not 1 <= content[3] <= MOST_AXES:
         raise ValueError(f"{path}: not an IDX file, it begins with {content[:4].hex(' ') or 'nothing'}")
     dtype, ndim = np.dtype(TYPES[content[2]]), content[3]
     header = 4 + 4 * ndim
