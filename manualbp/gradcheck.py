@@ -1,8 +1,9 @@
 """gradcheck: is a hand-written backward the derivative of its forward?
 
-For a random direction δ let f(θ) = Σ δ · layer(x; θ). Then ``backward(δ)`` claims ∂f/∂θ, and the central difference
-(f(θ + h) − f(θ − h)) / 2h measures it, with an error of order h² (float64, h ≈ ε^⅓). Where the function has a kink
-(ReLU at 0, a tie in a maximum) the one-sided differences disagree however small h is: such coordinates are not counted.
+For a random direction δ let f(θ) = Σ δ · layer(x; θ). Then ``backward(δ)`` claims ∂f/∂θ, and the central difference over
+five points, (8 (f(θ + h) − f(θ − h)) − (f(θ + 2h) − f(θ − 2h))) / 12h, measures it: by Taylor's formula the terms in h²
+cancel, what is left is of order h⁴ (float64, h ≈ ε^⅓). Where the function has a kink (ReLU at 0, a tie in a maximum) the
+one-sided differences disagree however small h is: such coordinates are not counted.
 Gradients of parameters accumulate: backward runs twice, and half of what it adds up is compared.
 """
 

@@ -89,7 +89,7 @@ def fit(
     """
     data, target = as_array(x), as_array(y)
     checks = named(metrics)
-    _check_counts(epochs, batch_size)
+    check_counts(epochs, batch_size)
     _check_tools(net, loss, optimizer, callbacks)
     rng = np.random.default_rng(seed)
     history = History()
@@ -156,7 +156,7 @@ def evaluate(
     """Loss and metrics over all samples in evaluation mode, each an average over samples; nothing is trained."""
     x, y = as_array(x), as_array(y)
     _check_lengths(x, y, "x and y")
-    _check_counts(1, batch_size)
+    check_counts(1, batch_size)
     if loss is not None:
         _check_reduction(loss)
     checks, averages = named(metrics), _Averages()
@@ -171,7 +171,7 @@ def evaluate(
 def predict(net: Sequential, x: Array, batch_size: int = 256) -> Array:
     """The network's outputs for all samples, in evaluation mode, as one new array."""
     x = as_array(x)
-    _check_counts(1, batch_size)
+    check_counts(1, batch_size)
     if not x.ndim or not len(x):
         raise ValueError(f"predict expects at least one sample, got shape {x.shape}")
     with _mode(net, training=False):
@@ -240,7 +240,8 @@ def _bar(samples: int, batch_size: int, title: str, progress: bool) -> Any:
     return tqdm(total=-(-samples // batch_size), desc=title, unit="batch", disable=not progress, dynamic_ncols=True)
 
 
-def _check_counts(epochs: int, batch_size: int) -> None:
+def check_counts(epochs: int, batch_size: int) -> None:
+    """ValueError unless both are integers of at least 1."""
     for name, value in (("epochs", epochs), ("batch_size", batch_size)):
         if not isinstance(value, (int, np.integer)) or value < 1:
             raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")

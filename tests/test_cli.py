@@ -88,9 +88,11 @@ def test_a_mistake_is_one_clear_line(run, tmp_path, capsys):
     assert "reads 8×8 pixels, got shape (9, 9)" in complaint(capsys, "predict", weights, tmp_path / "large.npy")
     assert "not a readable safetensors" in complaint(capsys, "predict", tmp_path / "text.png", tmp_path / "large.npy")
     assert "epochs must be" in complaint(capsys, "train", "--epochs", "0", "--out", tmp_path / "out")
+    assert "--seed must be an integer of at least 0, got -1" in complaint(capsys, "train", "--seed", "-1")
     assert "lr must be" in complaint(capsys, "train", "--lr", "-1", "--out", tmp_path / "out")
     assert "no such file or folder" in complaint(capsys, "train", "--data", tmp_path / "none", "--out", tmp_path / "out")
     assert "is a file" in complaint(capsys, "train", "--out", tmp_path / "text.png")
+    assert complaint(capsys, "train", "--out", tmp_path / "text.png" / "out")  # before the training, not after it
     assert "takes no --data" in complaint(capsys, "example", "xor", "--data", tmp_path)
     assert not (tmp_path / "out").exists()
 

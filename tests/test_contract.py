@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from cases import KERNELS as KERNEL_CASES
 from cases import LAYERS
@@ -140,6 +141,19 @@ def test_every_package_is_listed():
         for path in (source / package).rglob("__init__.py")
     }
     assert set(config["options"]["packages"].split()) == found
+
+
+def test_the_readmes_programs_run(capsys):
+    """One after the other, as a reader would type them."""
+    if not (ROOT / "README.md").exists():
+        pytest.skip("not a checkout")
+    names = {}
+    for program in re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL):
+        exec(program, names)
+    said = capsys.readouterr().out
+    assert "gradients agree" in said
+    assert "0: Linear(2 → 10)" in said
+    np.testing.assert_allclose(names["net"].predict(names["x"]), names["y"], atol=0.05)
 
 
 @each_source

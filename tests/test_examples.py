@@ -70,6 +70,13 @@ def test_cnn_learns(capsys):
     assert "epoch  3/3" in capsys.readouterr().out
 
 
+def test_cnn_wants_images_of_28_by_28(tmp_path):
+    images = data.digits()
+    np.savez(tmp_path / "small.npz", **images._asdict())
+    with pytest.raises(ValueError, match="reads images of 28×28 pixels, got 8×8"):
+        examples.cnn(path=tmp_path / "small.npz")
+
+
 # ---------------------------------------------------------------------- a hundred steps beside PyTorch
 
 

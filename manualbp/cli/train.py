@@ -9,11 +9,12 @@ import numpy as np
 from .. import optim
 from ..checkpoint import save_weights
 from ..data import Dataset, digits, load
+from ..layer import integer
 from ..losses import CrossEntropyLoss
 from ..metrics import confusion
 from ..random import manual_seed
 from ..sequential import Sequential
-from ..training import History, Interrupt
+from ..training import History, Interrupt, check_counts
 from .models import build
 from .report import print_confusion, save_picture
 
@@ -39,14 +40,17 @@ def train(
 
     if out.exists() and not out.is_dir():
         raise ValueError(f"--out {out} is a file, name a folder")
+    check_counts(epochs, batch_size)
+    integer(seed, "--seed", 0)
     dataset = load(path) if path else digits(seed=seed)
     manual_seed(seed)
     _, _, height, width = dataset.x_train.shape
     net = build(model, height, width, dataset.classes)
     rate = lr if lr is not None else 0.02 if optimizer in ("sgd", "adagrad") else 0.002
     update = OPTIMIZERS[optimizer](net.parameters(), lr=rate)
-    print(f"{len(dataset.x_train):,} images to learn from, {len(dataset.x_test):,} held out, {height}×{width} pixels")
+    out.mkdir(parents=True, exist_ok=True)  # before the training, not after it: where it fails nothing is lost
     with running_on(backend), Interrupt():
+        print(f"{len(dataset.x_train):,} images to learn from, {len(dataset.x_test):,} held out, {height}×{width} pixels")
         print(net.summary((1, 1, height, width)))
         history = net.fit(
             dataset.x_train,
@@ -77,7 +81,6 @@ def cool_down(optimizer: optim.Optimizer, epochs: int, begin: float = 0.5, end: 
 
 def _write(net: Sequential, model: str, dataset: Dataset, history: History, out: Path) -> None:
     """What was learned, into the folder, and how well, to the terminal; also after an interruption."""
-    out.mkdir(parents=True, exist_ok=True)
     _, _, height, width = dataset.x_train.shape
     about = {"model": model, "height": str(height), "width": str(width), "classes": str(dataset.classes)}
     save_weights(net, out / "weights.safetensors", about)

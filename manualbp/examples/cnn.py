@@ -27,7 +27,9 @@ def cnn(epochs: int = 10, seed: int = 0, path: str | Path | None = None) -> floa
     mb.manual_seed(seed)
     dataset = load(path) if path else digits(seed=seed)
     x_train, x_test = (dataset.x_train, dataset.x_test) if path else (enlarge(dataset.x_train), enlarge(dataset.x_test))
-    net = network()
+    if x_train.shape[1:] != (1, 28, 28):
+        raise ValueError(f"the cnn example reads images of 28×28 pixels, got {x_train.shape[2]}×{x_train.shape[3]}")
+    net = network(dataset.classes)
     history = net.fit(
         x_train, dataset.y_train, loss=mb.CrossEntropyLoss(), optimizer=mb.SGD(net.parameters(), lr=0.01),
         epochs=epochs, batch_size=8, validation_data=(x_test, dataset.y_test), metrics=("accuracy",), seed=seed,
