@@ -16,7 +16,8 @@ All start with m = v = s = 0. Arguments, defaults and the order of operations ar
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from inspect import getattr_static
 from typing import Any, ClassVar
 
 import numpy as np
@@ -26,7 +27,7 @@ from manualbp_kernels.update import adagrad, adam, rmsprop, sgd
 
 from .layer import Layer
 from .parameter import Parameter, runs
-from .types import Array
+from .types import FLOATS, Array
 
 __all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop"]
 
@@ -47,12 +48,16 @@ class Hyper:
         return float(optimizer.hyper[self.index])
 
     def __set__(self, optimizer: Optimizer, value: float) -> None:
+        self.check(optimizer, value)
+        optimizer.hyper[self.index] = value
+
+    def check(self, optimizer: Optimizer, value: Any) -> None:
+        """TypeError or ValueError for a value that makes no sense."""
         if not isinstance(value, (int, float, np.integer, np.floating)):
             raise TypeError(f"{type(optimizer).__name__}: {self.name} must be a number, got {value!r}")
         if not self.least <= value < self.below:
             limit = f" and below {self.below:g}" if np.isfinite(self.below) else ""
             raise ValueError(f"{type(optimizer).__name__}: {self.name} must be at least {self.least:g}{limit}, got {value}")
-        optimizer.hyper[self.index] = value
 
 
 class Optimizer:
@@ -79,6 +84,8 @@ class Optimizer:
             )
         if len({id(p.value) for p in self.parameters}) < len(self.parameters):
             raise ValueError(f"{type(self).__name__} got a parameter twice")
+        for parameter in self.parameters:
+            _check(parameter, type(self).__name__)
         self.hyper = np.zeros(len(self.names))
         for name in self.names:
             setattr(self, name, hyper[name])
@@ -119,8 +126,10 @@ class Optimizer:
         """A copy of all that changes from step to step, in arrays: hyper-parameters, step counts, memories by parameter."""
         return {name: array.copy() for name, array in self._state()}
 
-    def load_state_dict(self, state: dict[str, Array]) -> None:
+    def load_state_dict(self, state: Mapping[str, Array]) -> None:
         """Go on from a saved state; ValueError listing what does not fit, with nothing changed."""
+        if not isinstance(state, Mapping):
+            raise TypeError(f"{self} expects a dictionary of arrays, as state_dict() gives, got a {type(state).__name__}")
         own = self.state_dict()
         wrong = [f"{name}: missing" for name in own if name not in state]
         wrong += [f"{name}: unknown" for name in state if name not in own]
@@ -132,6 +141,8 @@ class Optimizer:
         if wrong:
             raise ValueError(f"the state does not fit {self}:\n  " + "\n  ".join(wrong))
         fitting = {name: np.asarray(state[name], array.dtype) for name, array in own.items()}
+        for name, value in zip(self.names, fitting["hyper"], strict=True):
+            getattr_static(self, name).check(self, value)
         for name, array in self._state():
             array[...] = fitting[name]
 
@@ -160,6 +171,16 @@ class Optimizer:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name):g}' for name in self.names)})"
+
+
+def _check(parameter: Parameter, optimizer: str) -> None:
+    """An update writes in place and checks no bounds: value and gradient must be two of a kind, and writable."""
+    name, value, grad = parameter
+    if not all(isinstance(a, np.ndarray) and a.dtype in FLOATS and a.flags.carray for a in (value, grad)):
+        raise TypeError(f"{optimizer}: {name} must be contiguous, writable arrays of float32 or float64")
+    if value.shape != grad.shape or value.dtype != grad.dtype:
+        wanted, got = f"{value.dtype} {value.shape}", f"{grad.dtype} {grad.shape}"
+        raise ValueError(f"{optimizer}: the gradient of {name} must be as its value, {wanted}, got {got}")
 
 
 class SGD(Optimizer):

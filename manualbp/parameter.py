@@ -25,7 +25,7 @@ class Parameter(NamedTuple):
 class Weight:
     """Declares an attribute of a layer class as a parameter: ``W = Weight("weight")``.
 
-    The first assignment sets the array and creates its gradient ``dW`` (zeros). Every later one, to ``W`` or to
+    The first assignment copies the array and creates its gradient ``dW`` (zeros). Every later one, to ``W`` or to
     ``dW``, writes into the array that is there, so that an optimizer that holds it sees the change. A layer built
     without it (None) stays without.
     """
@@ -46,7 +46,7 @@ class Weight:
         elif value is None:
             own[self.attribute] = own["d" + self.attribute] = None
         else:
-            array = np.asarray(value, order="C")
+            array = np.array(as_array(value), order="C")  # a copy: training must not change the user's array
             if array.dtype not in FLOATS:
                 raise TypeError(f"{type(layer).__name__}.{self.attribute} must be float32 or float64, got {array.dtype}")
             own[self.attribute], own["d" + self.attribute] = array, np.zeros_like(array)

@@ -264,6 +264,33 @@ def test_parameters_are_checked(name):
         make(net.parameters(), lr="fast")
 
 
+@pytest.mark.parametrize(
+    ("value", "grad", "kind"),
+    [
+        (np.ones(9), np.ones(3), ValueError),
+        (np.ones(3), np.ones(3, np.float32), ValueError),
+        (np.ones(3, int), np.ones(3, int), TypeError),
+        (np.ones((3, 3))[::2], np.ones((2, 3)), TypeError),
+        (np.broadcast_to(1.0, 3), np.ones(3), TypeError),
+        ([1.0], [1.0], TypeError),
+    ],
+)
+def test_values_and_gradients_must_go_together(value, grad, kind):
+    with pytest.raises(kind, match=r"SGD: .*w must be"):
+        mb.SGD([mb.Parameter("w", value, grad)])
+
+
+def test_a_state_is_checked_before_anything_changes():
+    optimizer = mb.SGD(network().parameters(), lr=0.5)
+    state = optimizer.state_dict()
+    with pytest.raises(ValueError, match="SGD: lr must be at least 0, got -1"):
+        optimizer.load_state_dict({**state, "hyper": -np.ones(4), "0.weight.step": np.ones(1, int)})
+    with pytest.raises(TypeError, match="expects a dictionary of arrays"):
+        optimizer.load_state_dict(None)
+    for name, array in optimizer.state_dict().items():
+        np.testing.assert_array_equal(array, state[name])
+
+
 WRONG = [
     (mb.SGD, {"lr": -0.1}, "lr"), (mb.SGD, {"lr": np.nan}, "lr"), (mb.SGD, {"lr": np.inf}, "lr"),
     (mb.SGD, {"momentum": -1}, "momentum"), (mb.SGD, {"weight_decay": -1}, "weight_decay"),

@@ -342,6 +342,15 @@ def test_a_weight_of_any_layout_is_trained(view):
         np.testing.assert_array_equal(layer.s, before - 1)
 
 
+def test_the_array_that_a_weight_came_from_stays():
+    given = np.ones(4, np.float32)
+    layer = Own(given)
+    layer.ds = np.ones(4)
+    mb.SGD(layer.parameters(), lr=1.0).step()
+    np.testing.assert_array_equal(given, 1)
+    np.testing.assert_array_equal(layer.s, 0)
+
+
 @pytest.mark.parametrize("wrong", [np.ones(3, int), np.ones(3, complex), [1, 2], np.ones(3, np.float16), "W"])
 def test_a_weight_holds_floats(wrong):
     with pytest.raises(TypeError, match=r"Own.s must be float32 or float64"):
