@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 class History:
     """What happened in each epoch: ``history["loss"]`` is a list with an entry per epoch.
 
+    An epoch that Ctrl-C ended has no val_… : it is left out of those lists.
+
     Attributes:
         epochs: one dictionary per epoch: loss, metrics, val_loss, val_… , seconds.
         interrupted: whether Ctrl-C ended the training early.
@@ -39,7 +41,9 @@ class History:
         self.interrupted = False
 
     def __getitem__(self, name: str) -> list[float]:
-        return [epoch[name] for epoch in self.epochs]
+        if self.epochs and name not in self.epochs[0]:
+            raise KeyError(f"{name!r} was not recorded, only {', '.join(self.epochs[0])}")
+        return [epoch[name] for epoch in self.epochs if name in epoch]
 
     def __len__(self) -> int:
         return len(self.epochs)

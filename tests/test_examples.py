@@ -1,5 +1,7 @@
 """The classic first networks, with the numbers that are known of them, and PyTorch beside them for a hundred steps."""
 
+import os
+import signal
 from importlib import import_module
 
 import numpy as np
@@ -68,6 +70,15 @@ def test_mlp_and_rnn_learn(capsys):
 def test_cnn_learns(capsys):
     assert examples.cnn(epochs=3) > 0.8
     assert "epoch  3/3" in capsys.readouterr().out
+
+
+def test_cnn_may_be_interrupted(monkeypatch, capsys):
+    def interrupt(step, *seen):
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(mb.SGD, "update", interrupt)
+    assert 0 <= examples.cnn() <= 1
+    assert "epoch  1/10" in capsys.readouterr().out
 
 
 def test_cnn_wants_images_of_28_by_28(tmp_path):

@@ -120,6 +120,9 @@ def test_control_c_ends_at_the_next_batch_and_keeps_what_was_learned():
     history = fit(net, x, y, loss=Interrupting(), epochs=100, batch_size=10)
     assert history.interrupted
     assert Interrupting.calls == 5
+    assert len(history["loss"]) == 1
+    with pytest.raises(KeyError, match="'val_loss' was not recorded, only loss, seconds"):
+        history["val_loss"]
     assert len(history) == 1
     assert signal.getsignal(signal.SIGINT) is handler
     assert any(not np.array_equal(before[name], value) for name, value in net.state_dict().items())
