@@ -3,6 +3,7 @@
 from manualbp_kernels import backend, get_backend, set_backend
 
 from . import init, layers, losses, optim
+from .checkpoint import load_weights, save_weights
 from .gradcheck import gradcheck
 from .layer import Layer
 from .layers import *  # noqa: F403
@@ -23,7 +24,9 @@ __all__ = [
     "get_backend",
     "gradcheck",
     "init",
+    "load_weights",
     "manual_seed",
+    "save_weights",
     "set_backend",
     *layers.__all__,
     *losses.__all__,

@@ -66,6 +66,25 @@ class _InPlace:
         _write(layer, self.attribute, value)
 
 
+class Fixed:
+    """An attribute that is set once, when the layer is built: sizes that the shapes of the weights follow.
+
+    Compiled loops do not look at bounds, so a size that no longer fits its weights must not come to be.
+    """
+
+    def __set_name__(self, owner: type, attribute: str) -> None:
+        self.attribute = attribute
+
+    def __set__(self, layer: Layer, value: Any) -> None:
+        if self.attribute in layer.__dict__:
+            raise AttributeError(f"{layer}.{self.attribute} is fixed, build another {type(layer).__name__}")
+        layer.__dict__[self.attribute] = value
+
+    if TYPE_CHECKING:
+
+        def __get__(self, layer: Layer, owner: type) -> Any: ...
+
+
 def _write(layer: Layer, attribute: str, value: Any) -> None:
     current = layer.__dict__[attribute]
     if value is current:

@@ -429,3 +429,27 @@ def test_wrong_gradient(case, rng):
             layer.backward(dy)
     assert_same(before, snapshot(layer))
     layer.backward(np.ones_like(y))
+
+
+@pytest.mark.parametrize(
+    ("layer", "names"),
+    [
+        (mb.Linear(2, 3), ("in_features", "out_features")),
+        (mb.Conv2d(2, 4, 3, groups=2), ("in_channels", "out_channels", "groups", "window", "padding")),
+        (mb.MaxPool2d(2), ("window",)),
+        (mb.LSTM(2, 3), ("input_size", "hidden_size", "num_layers", "directions")),
+    ],
+    ids=repr,
+)
+def test_sizes_cannot_part_from_their_weights(layer, names):
+    for name in names:
+        with pytest.raises(AttributeError, match=f"{name} is fixed, build another"):
+            setattr(layer, name, 1)
+
+
+@pytest.mark.parametrize("build", [mb.ReLU, mb.LeakyReLU, mb.ELU, mb.SELU, mb.SiLU, mb.Dropout])
+def test_inplace_is_taken_and_never_done(build):
+    x = np.linspace(-1, 1, 5, dtype=np.float32)
+    before = x.copy()
+    build(inplace=True)(x)
+    assert np.array_equal(x, before)

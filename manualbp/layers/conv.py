@@ -26,7 +26,7 @@ from manualbp_kernels.window import Window
 
 from .. import init
 from ..layer import Layer, integer, pair
-from ..parameter import Weight
+from ..parameter import Fixed, Weight
 from ..types import Array, DTypeLike, Shape
 
 Size = int | Sequence[int]
@@ -50,6 +50,7 @@ class Conv2d(Layer):
 
     W = Weight("weight")
     b = Weight("bias")
+    in_channels, out_channels, groups, padding, window = Fixed(), Fixed(), Fixed(), Fixed(), Fixed()
     dW: Array
     db: Array
     first_axis = 0  # of the window, that the repr shows

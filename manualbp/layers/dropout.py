@@ -30,7 +30,7 @@ class Dropout(Layer):
 
     state = ("counter",)
 
-    def __init__(self, p: float = 0.5) -> None:
+    def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         super().__init__()
         self.p = probability(p, "Dropout: p")
         self.counter = np.array([generator().integers(2**63), 0], np.uint64)

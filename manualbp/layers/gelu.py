@@ -23,7 +23,13 @@ from ..types import Array
 
 
 class SiLU(Layer):
-    """y = x σ(x), elementwise; any shape, float32 or float64."""
+    """y = x σ(x), elementwise; any shape, float32 or float64.
+
+    ``inplace`` is PyTorch's argument and has no effect: a layer never writes into its input.
+    """
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
 
     def forward(self, x: Array) -> Array:
         x = self.take(x)

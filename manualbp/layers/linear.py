@@ -3,7 +3,7 @@
 Shapes     x (N, I)    W (O, I)    b (O,)    y (N, O);   x may have more leading axes, N is then their product
 Forward    y[n,o] = Σ_i W[o,i] x[n,i] + b[o]                                     (1)
 Backward   Let δ = ∂L/∂y. W[o,i] reaches L only through y[n,o], n = 1…N, and ∂y[n,o]/∂W[o,i] = x[n,i], so
-             dW[o,i] = Σ_n δ[n,o] x[n,i]        dW = δᵀ x                        (2)   one sample: the outer product δ aᵀ
+             dW[o,i] = Σ_n δ[n,o] x[n,i]        dW = δᵀ x                        (2)   one sample: the outer product δ xᵀ
            b[o] reaches the same outputs, with ∂y[n,o]/∂b[o] = 1:
              db[o]   = Σ_n δ[n,o]                                                (3)   one bias serves all samples: a sum
            x[n,i] reaches y[n,o] for every o, with ∂y[n,o]/∂x[n,i] = W[o,i]:
@@ -17,7 +17,7 @@ from manualbp_kernels.matmul import linear, matmul_nn, matmul_tn, sum_rows
 
 from .. import init
 from ..layer import Layer, integer
-from ..parameter import Weight
+from ..parameter import Fixed, Weight
 from ..types import Array, DTypeLike
 
 
@@ -35,6 +35,7 @@ class Linear(Layer):
 
     W = Weight("weight")
     b = Weight("bias")
+    in_features, out_features = Fixed(), Fixed()
     dW: Array
     db: Array
 

@@ -25,6 +25,7 @@ from manualbp_kernels.pool import avg_pool2d, avg_pool2d_backward, max_pool2d, m
 from manualbp_kernels.window import Window
 
 from ..layer import Layer, pair
+from ..parameter import Fixed
 from ..types import Array, Shape
 
 Size = int | Sequence[int]
@@ -32,6 +33,8 @@ Size = int | Sequence[int]
 
 class _Pool2d(Layer):
     """What the two kinds of pooling share: their window."""
+
+    window = Fixed()
 
     def __init__(self, kernel_size: Size, stride: Size | None = None, padding: Size = 0) -> None:
         super().__init__()

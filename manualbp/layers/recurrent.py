@@ -23,7 +23,7 @@ from manualbp_kernels.elementwise import add, copy, fill, put_columns, swap_axes
 
 from .. import init
 from ..layer import Layer, integer, probability
-from ..parameter import Parameter, Weight
+from ..parameter import Fixed, Parameter, Weight
 from ..types import Array, DTypeLike, as_array
 from .dropout import Dropout
 
@@ -38,6 +38,7 @@ class Sweep(Layer):
     W_hh = Weight("weight_hh")
     b_ih = Weight("bias_ih")
     b_hh = Weight("bias_hh")
+    input_size, hidden_size = Fixed(), Fixed()
     dW_ih: Array
     dW_hh: Array
     db_ih: Array
@@ -83,6 +84,7 @@ class Recurrent(Layer):
         dtype: float32 or float64.
     """
 
+    input_size, hidden_size, num_layers, directions = Fixed(), Fixed(), Fixed(), Fixed()
     sweep_class: ClassVar[type[Sweep]]
     state_names: ClassVar[tuple[str, ...]] = ("h",)
 
@@ -114,7 +116,7 @@ class Recurrent(Layer):
 
     def _width(self, k: int) -> int:
         """The length of the last axis of what layer k reads."""
-        return self.hidden_size * self.directions if k else self.input_size
+        return int(self.hidden_size * self.directions if k else self.input_size)
 
     def forward(self, x: Array, state: Any = None) -> Array:
         """y from x and the initial state (zeros if None); afterwards ``h_n`` (``c_n``) hold the final state."""

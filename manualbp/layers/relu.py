@@ -28,7 +28,13 @@ SELU_SCALE = 1.0507009873554804934193349852946
 
 
 class ReLU(Layer):
-    """y = max(x, 0), elementwise; any shape, float32 or float64."""
+    """y = max(x, 0), elementwise; any shape, float32 or float64.
+
+    ``inplace`` is PyTorch's argument and has no effect: a layer never writes into its input.
+    """
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
 
     def forward(self, x: Array) -> Array:
         x = self.take(x)
@@ -44,9 +50,12 @@ class ReLU(Layer):
 
 
 class LeakyReLU(Layer):
-    """y = x where x > 0, else negative_slope · x; elementwise, any shape, float32 or float64."""
+    """y = x where x > 0, else negative_slope · x; elementwise, any shape, float32 or float64.
 
-    def __init__(self, negative_slope: float = 0.01) -> None:
+    ``inplace`` is PyTorch's argument and has no effect: a layer never writes into its input.
+    """
+
+    def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
         super().__init__()
         self.negative_slope = float(negative_slope)
 
@@ -67,9 +76,12 @@ class LeakyReLU(Layer):
 
 
 class ELU(Layer):
-    """y = x where x > 0, else alpha (eˣ − 1); elementwise, any shape, float32 or float64."""
+    """y = x where x > 0, else alpha (eˣ − 1); elementwise, any shape, float32 or float64.
 
-    def __init__(self, alpha: float = 1.0) -> None:
+    ``inplace`` is PyTorch's argument and has no effect: a layer never writes into its input.
+    """
+
+    def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
         super().__init__()
         self.alpha = float(alpha)
 
@@ -90,7 +102,13 @@ class ELU(Layer):
 
 
 class SELU(Layer):
-    """y = λ x where x > 0, else λ α (eˣ − 1), λ ≈ 1.0507, α ≈ 1.6733; elementwise, any shape, float32 or float64."""
+    """y = λ x where x > 0, else λ α (eˣ − 1), λ ≈ 1.0507, α ≈ 1.6733; elementwise, any shape, float32 or float64.
+
+    ``inplace`` is PyTorch's argument and has no effect: a layer never writes into its input.
+    """
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
 
     def forward(self, x: Array) -> Array:
         x = self.take(x)
