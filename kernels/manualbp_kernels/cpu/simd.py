@@ -1,0 +1,273 @@
+"""SIMD for Numba: vectors, masks and the register tile of the matrix product, written as LLVM IR.
+
+Numba's loops leave it to LLVM to find vectors. For the two loops on which everything stands that is not enough, so
+they are spelled out here: the K loop of a tile of C held in registers, and the transposition of a square of numbers.
+The vector width is the host's; LLVM makes any width run anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache, cached_property
+from typing import Any
+
+ROWS, VECTORS = 6, 2  # the tile: 12 accumulators, 2 vectors of B and a broadcast of A fit 16 registers
+
+
+@cache
+def vector_bytes() -> int:
+    """Bytes of the host's widest vector: 64 with AVX-512, 32 with AVX2, else 16."""
+    import llvmlite.binding as llvm
+
+    features = llvm.get_host_cpu_features()
+    return 64 if features.get("avx512f") else 32 if features.get("avx2") else 16
+
+
+class Intrinsic:
+    """A function given as IR, made known to Numba when a compiled function first mentions it."""
+
+    def __init__(self, define: Callable[..., Any]) -> None:
+        self.define = define
+        self.__doc__ = define.__doc__
+
+    def __call__(self, *args: Any) -> Any:
+        raise NotImplementedError(f"{self.define.__name__} exists inside compiled functions only")
+
+    @cached_property
+    def _numba_type_(self) -> Any:
+        from numba.core.registry import cpu_target
+        from numba.extending import intrinsic
+
+        self._intrinsic = intrinsic(self.define)
+        cpu_target.typing_context.refresh()
+        return cpu_target.typing_context.resolve_value_type(self._intrinsic)
+
+
+@Intrinsic
+def tile(typing, C, c0, ldc, A, a0, a_row, a_step, B, b0, b_step, K, m, n, start, bias, bias0):
+    """C[i,j] = s[i,j] + Σ_p A[i,p] B[p,j] for one tile: i < m ≤ 6, j < n ≤ 2 vectors, p < K.
+
+    All arrays are flat; C[i,j] is C[c0 + i·ldc + j], A[i,p] is A[a0 + i·a_row + p·a_step], B[p,j] is B[b0 + p·b_step + j].
+    s is 0 (start 0), C itself (1), bias[bias0 + i] (2) or bias[bias0 + j] (3). Nothing beyond m and n is read or written.
+    """
+    from numba import types
+
+    i = types.int64
+    signature = types.void(C, i, i, A, i, i, i, B, i, i, i, i, i, i, bias, i)
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        e = Emitter(context, builder, signature.args[0].dtype)
+        pointers = [e.array(signature.args[k], args[k], args[k + 1]) for k in (0, 3, 7, 14)]
+        _emit_tile(e, *pointers, args[2], args[5], args[6], *args[9:14])
+        return context.get_dummy_value()
+
+    return signature, emit
+
+
+@Intrinsic
+def transpose(typing, D, d0, d_step, S, s0, s_step, rows, columns):
+    """D[d0 + c·d_step + r] = S[s0 + r·s_step + c] for r < rows, c < columns, both at most a vector; 0 for other r."""
+    from numba import types
+
+    i = types.int64
+    signature = types.void(D, i, i, S, i, i, i, i)
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        e = Emitter(context, builder, signature.args[0].dtype)
+        D, S = (e.array(signature.args[k], args[k], args[k + 1]) for k in (0, 3))
+        _emit_transpose(e, D, args[2], S, *args[5:])
+        return context.get_dummy_value()
+
+    return signature, emit
+
+
+@Intrinsic
+def copy_row(typing, D, d0, S, s0, n):
+    """D[d0 + j] = S[s0 + j] for j < n, and 0 for n ≤ j < 2 vectors: a row of a panel."""
+    from numba import types
+
+    i = types.int64
+    signature = types.void(D, i, S, i, i)
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        e = Emitter(context, builder, signature.args[0].dtype)
+        D, S = (e.array(signature.args[k], args[k], args[k + 1]) for k in (0, 2))
+        for v in range(VECTORS):
+            e.store(e.load(e.at(S, v * e.width), e.mask(args[4], v * e.width)), e.at(D, v * e.width))
+        return context.get_dummy_value()
+
+    return signature, emit
+
+
+def _emit_tile(e: Emitter, C, A, B, bias, ldc, a_row, a_step, b_step, K, m, n, start):  # type: ignore[no-untyped-def]
+    b, rows, vectors = e.builder, range(ROWS), range(VECTORS)
+    # Rows beyond m are computed from the last one, which is there, and not stored.
+    row = [e.constant(0)] + [b.select(b.icmp_signed("<", e.constant(r), m), e.constant(r), b.sub(m, e.constant(1))) for r in rows[1:]]
+    c_row = [e.at(C, b.mul(ldc, r)) for r in row]
+    a_rows = [e.at(A, b.mul(a_row, r)) for r in row]
+    masks = [e.mask(n, v * e.width) for v in vectors]
+
+    begun = e.choose(
+        start,
+        [
+            lambda: [e.zero() for _ in rows for _ in vectors],
+            lambda: [e.load(e.at(c_row[r], v * e.width), masks[v]) for r in rows for v in vectors],
+            lambda: [e.splat(e.at(bias, row[r])) for r in rows for _ in vectors],
+            lambda: [e.load(e.at(bias, v * e.width), masks[v]) for _ in rows for v in vectors],
+        ],
+    )
+    full = b.icmp_signed(">=", n, e.constant(VECTORS * e.width))
+
+    def add_products(masked: bool) -> list[Any]:
+        def body(p: Any, sums: list[Any]) -> list[Any]:
+            at_b, at_a = e.at(B, b.mul(p, b_step)), b.mul(p, a_step)
+            column = [e.load(e.at(at_b, v * e.width), masks[v] if masked else None) for v in vectors]
+            factor = [e.splat(e.at(a_rows[r], at_a)) for r in rows]
+            return [e.fma(factor[r], column[v], sums[r * VECTORS + v]) for r in rows for v in vectors]
+
+        return e.loop(K, begun, body)
+
+    sums = e.choose(b.zext(full, e.i64), [lambda: add_products(True), lambda: add_products(False)])
+
+    def store_whole() -> list[Any]:
+        for k, value in enumerate(sums):
+            e.store(value, e.at(c_row[k // VECTORS], k % VECTORS * e.width))
+        return []
+
+    def store_part() -> list[Any]:
+        for r in rows:
+            with b.if_then(b.icmp_signed("<", e.constant(r), m)):
+                for v in vectors:
+                    e.store(sums[r * VECTORS + v], e.at(c_row[r], v * e.width), masks[v])
+        return []
+
+    whole = b.and_(full, b.icmp_signed(">=", m, e.constant(ROWS)))
+    e.choose(b.zext(whole, e.i64), [store_part, store_whole])
+
+
+def _emit_transpose(e: Emitter, D, d_step, S, s_step, rows, columns):  # type: ignore[no-untyped-def]
+    b, W, nothing = e.builder, e.width, e.constant(0)
+    vectors = []
+    for r in range(W):
+        there = b.icmp_signed("<", e.constant(r), rows)
+        source = e.at(S, b.mul(s_step, b.select(there, e.constant(r), nothing)))
+        vectors.append(e.load(source, e.mask(b.select(there, columns, nothing), 0)))
+    # Exchange the off-diagonal quarters, then those of each quarter, and so on (Eklundh, 1972).
+    distance = W // 2
+    while distance:
+        for r in range(W):
+            if not r & distance:
+                x, y = vectors[r], vectors[r + distance]
+                vectors[r] = e.shuffle(x, y, [j if not j & distance else W + j - distance for j in range(W)])
+                vectors[r + distance] = e.shuffle(x, y, [j + distance if not j & distance else W + j for j in range(W)])
+        distance //= 2
+    for c in range(W):
+        with b.if_then(b.icmp_signed("<", e.constant(c), columns)):
+            e.store(vectors[c], e.at(D, b.mul(d_step, e.constant(c))))
+
+
+class Emitter:
+    """An IR builder that speaks of vectors of one dtype."""
+
+    def __init__(self, context: Any, builder: Any, dtype: Any) -> None:
+        from llvmlite import ir
+
+        self.ir, self.context, self.builder = ir, context, builder
+        self.bytes = dtype.bitwidth // 8
+        self.width = vector_bytes() // self.bytes
+        self.vector = ir.VectorType(context.get_value_type(dtype), self.width)
+        self.i64, self.i32 = ir.IntType(64), ir.IntType(32)
+        self.name = f"v{self.width}f{dtype.bitwidth}"
+
+    def constant(self, value: int) -> Any:
+        return self.ir.Constant(self.i64, value)
+
+    def zero(self) -> Any:
+        return self.ir.Constant(self.vector, None)
+
+    def array(self, kind: Any, value: Any, offset: Any) -> Any:
+        """A pointer to element ``offset`` of a flat array."""
+        return self.at(self.context.make_array(kind)(self.context, self.builder, value).data, offset)
+
+    def at(self, pointer: Any, offset: Any) -> Any:
+        return self.builder.gep(pointer, [self.constant(offset) if isinstance(offset, int) else offset])
+
+    def load(self, pointer: Any, mask: Any = None) -> Any:
+        pointer = self.builder.bitcast(pointer, self.vector.as_pointer())
+        if mask is None:
+            return self.builder.load(pointer, align=self.bytes)
+        kinds = [pointer.type, self.i32, mask.type, self.vector]
+        load = self._function(f"llvm.masked.load.{self.name}.p0", self.vector, kinds)
+        return self.builder.call(load, [pointer, self.ir.Constant(self.i32, self.bytes), mask, self.zero()])
+
+    def store(self, value: Any, pointer: Any, mask: Any = None) -> None:
+        pointer = self.builder.bitcast(pointer, self.vector.as_pointer())
+        if mask is None:
+            self.builder.store(value, pointer, align=self.bytes)
+            return
+        kinds = [self.vector, pointer.type, self.i32, mask.type]
+        store = self._function(f"llvm.masked.store.{self.name}.p0", self.ir.VoidType(), kinds)
+        self.builder.call(store, [value, pointer, self.ir.Constant(self.i32, self.bytes), mask])
+
+    def mask(self, n: Any, first: int) -> Any:
+        """Of the lanes first, first + 1, …, those below n."""
+        lanes = self.ir.VectorType(self.i64, self.width)
+        return self.builder.icmp_signed("<", self.ir.Constant(lanes, [first + k for k in range(self.width)]), self._repeat(n, lanes))
+
+    def splat(self, pointer: Any) -> Any:
+        """The number at ``pointer`` in every lane."""
+        return self._repeat(self.builder.load(pointer, align=self.bytes), self.vector)
+
+    def fma(self, a: Any, b: Any, c: Any) -> Any:
+        """a b + c, rounded once."""
+        return self.builder.call(self._function(f"llvm.fma.{self.name}", self.vector, [self.vector] * 3), [a, b, c])
+
+    def shuffle(self, x: Any, y: Any, lanes: list[int]) -> Any:
+        return self.builder.shuffle_vector(x, y, self.ir.Constant(self.ir.VectorType(self.i32, len(lanes)), lanes))
+
+    def choose(self, number: Any, makers: list[Callable[[], list[Any]]]) -> list[Any]:
+        """The values that maker ``number`` makes, each maker in a branch of its own."""
+        b, end = self.builder, self.builder.append_basic_block("chosen")
+        blocks = [b.append_basic_block("choice") for _ in makers]
+        switch = b.switch(number, blocks[0])
+        for k, block in enumerate(blocks[1:], 1):
+            switch.add_case(self.constant(k), block)
+        made = []
+        for block, maker in zip(blocks, makers, strict=True):
+            b.position_at_end(block)
+            values = maker()
+            made.append((b.block, values))
+            b.branch(end)
+        b.position_at_end(end)
+        return [self._phi([(block, values[k]) for block, values in made]) for k in range(len(made[0][1]))]
+
+    def loop(self, count: Any, values: list[Any], body: Callable[[Any, list[Any]], list[Any]]) -> list[Any]:
+        """``values`` after ``count`` ≥ 1 rounds of ``values = body(p, values)``."""
+        b, before = self.builder, self.builder.block
+        block, end = b.append_basic_block("round"), b.append_basic_block("rounds")
+        b.branch(block)
+        b.position_at_end(block)
+        p = self._phi([(before, self.constant(0))])
+        carried = [self._phi([(before, value)]) for value in values]
+        following = [b.add(p, self.constant(1)), *body(p, carried)]
+        for phi, value in zip([p, *carried], following, strict=True):
+            phi.add_incoming(value, block)
+        b.cbranch(b.icmp_signed("<", following[0], count), block, end)
+        b.position_at_end(end)
+        return following[1:]
+
+    def _repeat(self, scalar: Any, kind: Any) -> Any:
+        nothing = self.ir.Constant(kind, self.ir.Undefined)
+        first = self.builder.insert_element(nothing, scalar, self.ir.Constant(self.i32, 0))
+        return self.builder.shuffle_vector(first, nothing, self.ir.Constant(self.ir.VectorType(self.i32, self.width), None))
+
+    def _phi(self, incoming: list[tuple[Any, Any]]) -> Any:
+        phi = self.builder.phi(incoming[0][1].type)
+        for block, value in incoming:
+            phi.add_incoming(value, block)
+        return phi
+
+    def _function(self, name: str, result: Any, arguments: list[Any]) -> Any:
+        from numba.core import cgutils
+
+        return cgutils.get_or_insert_function(self.builder.module, self.ir.FunctionType(result, arguments), name)
