@@ -1,14 +1,16 @@
 """Convolution of (N, C, H, W) images and its two gradients, in groups: filter o sees the channels of its own group.
 
-The loops take one image at a time and write its patches x̃ as a matrix of K = C/g·kh·kw rows and P = Ho·Wo columns;
-convolution is then the product W x̃, its gradients δ x̃ᵀ and Wᵀ δ.
+The loops take one image at a time and write its patches x̃ as a matrix of K = C/g·kh·kw rows and P = Ho·Wo columns, which
+stays in the cache; convolution is then the product W x̃, its gradients δ x̃ᵀ and Wᵀ δ. Threads share the images, and for
+the weights' gradient the channels, so that each sum is made by one thread and in one order.
 """
 
 import numpy as np
 
-from .cpu.jit import jit
+from .cpu.gemm import OUTPUT, PARALLEL_WORK, ROW_BIAS, ZERO, gemm
+from .cpu.jit import jit, num_threads, prange
 from .kernel import kernel
-from .matmul import accumulate, scale
+from .matmul import scale
 from .window import fold, unfold
 
 
@@ -56,103 +58,191 @@ def _by_group(patches, W):
 
 
 @jit
-def unfold_image(patches, x, window, Ho, Wo):
-    """patches[(c,i,j), (h,w)] = x[c, h·sh + i·dh − ph, w·sw + j·dw − pw], 0 outside the image."""
+def flat(window):
+    """The window as an array of eight numbers, which parallel loops can be handed."""
     (kh, kw), (sh, sw), (ph, pw), (dh, dw) = window
-    C, H, W = x.shape
-    row = 0
-    for c in range(C):
-        for i in range(kh):
-            for j in range(kw):
-                out = patches[row].reshape(Ho, Wo)
-                row += 1
-                for h in range(Ho):
-                    v = h * sh + i * dh - ph
-                    for w in range(Wo):
-                        u = w * sw + j * dw - pw
-                        out[h, w] = x[c, v, u] if 0 <= v < H and 0 <= u < W else 0
+    return np.array((kh, kw, sh, sw, ph, pw, dh, dw))
 
 
 @jit
-def fold_image(dx, patches, window, Ho, Wo):
-    """dx[c, h·sh + i·dh − ph, w·sw + j·dw − pw] += patches[(c,i,j), (h,w)], inside the image."""
-    (kh, kw), (sh, sw), (ph, pw), (dh, dw) = window
-    C, H, W = dx.shape
-    row = 0
-    for c in range(C):
+def unpack(geometry):
+    kh, kw, sh, sw = geometry[0], geometry[1], geometry[2], geometry[3]
+    return kh, kw, sh, sw, geometry[4], geometry[5], geometry[6], geometry[7]
+
+
+@jit
+def unfold_image(patches, x, first, last, geometry, Ho, Wo):
+    """patches[(c,i,j), (h,w)] = x[c, h·sh + i·dh − ph, w·sw + j·dw − pw] for channels first ≤ c < last, 0 outside."""
+    kh, kw, sh, sw, ph, pw, dh, dw = unpack(geometry)
+    H, W = x.shape[1], x.shape[2]
+    at = 0
+    for c in range(first, last):
         for i in range(kh):
             for j in range(kw):
-                patch = patches[row].reshape(Ho, Wo)
-                row += 1
+                shift = j * dw - pw
+                left, right = inside(shift, sw, W, Wo)
                 for h in range(Ho):
                     v = h * sh + i * dh - ph
-                    if 0 <= v < H:
-                        for w in range(Wo):
-                            u = w * sw + j * dw - pw
-                            if 0 <= u < W:
-                                dx[c, v, u] += patch[h, w]
+                    row = patches[at : at + Wo]
+                    at += Wo
+                    if v < 0 or v >= H:
+                        row[:] = 0
+                        continue
+                    row[:left] = 0
+                    source = x[c, v]
+                    if sw == 1:
+                        for w in range(left, right):
+                            row[w] = source[w + shift]
+                    else:
+                        for w in range(left, right):
+                            row[w] = source[w * sw + shift]
+                    row[right:] = 0
+
+
+@jit
+def fold_image(dx, patches, first, last, geometry, Ho, Wo):
+    """dx[c, h·sh + i·dh − ph, w·sw + j·dw − pw] += patches[(c,i,j), (h,w)] for first ≤ c < last, inside the image."""
+    kh, kw, sh, sw, ph, pw, dh, dw = unpack(geometry)
+    H, W = dx.shape[1], dx.shape[2]
+    at = 0
+    for c in range(first, last):
+        for i in range(kh):
+            for j in range(kw):
+                shift = j * dw - pw
+                left, right = inside(shift, sw, W, Wo)
+                for h in range(Ho):
+                    v = h * sh + i * dh - ph
+                    row = patches[at : at + Wo]
+                    at += Wo
+                    if v < 0 or v >= H:
+                        continue
+                    target = dx[c, v]
+                    if sw == 1:
+                        for w in range(left, right):
+                            target[w + shift] += row[w]
+                    else:
+                        for w in range(left, right):
+                            target[w * sw + shift] += row[w]
+
+
+@jit
+def inside(shift, stride, size, outputs):
+    """The outputs left ≤ w < right whose pixel w·stride + shift lies within 0 … size − 1."""
+    left = max(0, -(shift // stride))
+    right = min(outputs, (size - 1 - shift) // stride + 1) if shift < size else 0
+    return min(left, outputs), max(right, min(left, outputs))
+
+
+@jit
+def convolve(y, x, W, start, bias, geometry, first, last):
+    """``conv2d`` of the images first ≤ n < last."""
+    O, Ho, Wo = y.shape[1:]
+    Cg, P = W.shape[1], Ho * Wo
+    groups = x.shape[1] // Cg
+    Og, K = O // groups, W.size // O
+    patches = np.empty(K * P, x.dtype)
+    out, filters = y.ravel(), W.ravel()
+    for n in range(first, last):
+        for g in range(groups):
+            unfold_image(patches, x[n], g * Cg, (g + 1) * Cg, geometry, Ho, Wo)
+            gemm(Og, P, K, out, (n * O + g * Og) * P, P, filters, g * Og * K, K, 1, patches, 0, P, 1, start, bias, g * Og)
+
+
+@jit
+def convolve_back(dx, dy, W, geometry, first, last):
+    """``conv2d_input_gradient`` of the images first ≤ n < last."""
+    O, Ho, Wo = dy.shape[1:]
+    Cg, P = W.shape[1], Ho * Wo
+    groups = dx.shape[1] // Cg
+    Og, K = O // groups, W.size // O
+    patches = np.empty(K * P, dx.dtype)
+    delta, filters = dy.ravel(), W.ravel()
+    for n in range(first, last):
+        scale(dx[n], 0)
+        for g in range(groups):
+            gemm(K, P, Og, patches, 0, P, filters, g * Og * K, 1, K, delta, (n * O + g * Og) * P, P, 1, ZERO, patches, 0)
+            fold_image(dx[n], patches, g * Cg, (g + 1) * Cg, geometry, Ho, Wo)
+
+
+@jit
+def correlate(dW, x, dy, geometry, first, last):
+    """``conv2d_weight_gradient`` added up for the channels first ≤ c < last of every filter, image after image."""
+    N, O, Ho, Wo = dy.shape
+    Cg, P = dW.shape[1], Ho * Wo
+    groups = x.shape[1] // Cg
+    Og, K = O // groups, dW.size // O
+    taps = K // Cg
+    columns = (last - first) * taps
+    patches = np.empty(columns * P, x.dtype)
+    delta, gradients = dy.ravel(), dW.ravel()
+    for n in range(N):
+        for g in range(groups):
+            unfold_image(patches, x[n], g * Cg + first, g * Cg + last, geometry, Ho, Wo)
+            to, of = g * Og * K + first * taps, (n * O + g * Og) * P
+            gemm(Og, columns, P, gradients, to, K, delta, of, P, 1, patches, 0, 1, P, OUTPUT, patches, 0)
+
+
+@jit(parallel=True)
+def parallel_convolve(y, x, W, start, bias, geometry):
+    threads = num_threads()
+    for t in prange(threads):
+        convolve(y, x, W, start, bias, geometry, t * len(x) // threads, (t + 1) * len(x) // threads)
+
+
+@jit(parallel=True)
+def parallel_convolve_back(dx, dy, W, geometry):
+    threads = num_threads()
+    for t in prange(threads):
+        convolve_back(dx, dy, W, geometry, t * len(dy) // threads, (t + 1) * len(dy) // threads)
+
+
+@jit(parallel=True)
+def parallel_correlate(dW, x, dy, geometry):
+    threads = num_threads()
+    for t in prange(threads):
+        correlate(dW, x, dy, geometry, t * dW.shape[1] // threads, (t + 1) * dW.shape[1] // threads)
+
+
+@jit
+def pays(y, W):
+    """Whether a convolution of these outputs and weights is large enough to share out."""
+    return num_threads() > 1 and y.size * (W.size // W.shape[0]) >= PARALLEL_WORK
 
 
 @conv2d.cpu
 def conv2d_cpu(y, x, W, b, window):
-    N, O, Ho, Wo = y.shape
-    Cg = W.shape[1]
-    groups = x.shape[1] // Cg
-    Og = O // groups
-    filters = W.reshape(O, -1)
-    patches = np.empty((filters.shape[1], Ho * Wo), x.dtype)
-    for n in range(N):
-        for g in range(groups):
-            unfold_image(patches, x[n, g * Cg : (g + 1) * Cg], window, Ho, Wo)
-            out = y[n].reshape(O, -1)[g * Og : (g + 1) * Og]
-            for o in range(Og):
-                if b is None:
-                    out[o] = 0
-                else:
-                    out[o] = b[g * Og + o]
-            accumulate(out, filters[g * Og : (g + 1) * Og], patches)
+    start, bias = (ZERO, W.ravel()) if b is None else (ROW_BIAS, b)
+    if len(x) > 1 and pays(y, W):
+        parallel_convolve(y, x, W, start, bias, flat(window))
+    else:
+        convolve(y, x, W, start, bias, flat(window), 0, len(x))
 
 
 @conv2d_input_gradient.cpu
 def conv2d_input_gradient_cpu(dx, dy, W, window):
-    N, O, Ho, Wo = dy.shape
-    Cg = W.shape[1]
-    groups = dx.shape[1] // Cg
-    Og = O // groups
-    filters = W.reshape(O, -1)
-    patches = np.empty((filters.shape[1], Ho * Wo), dx.dtype)
-    scale(dx, 0)
-    for n in range(N):
-        for g in range(groups):
-            patches[...] = 0
-            accumulate(patches, filters[g * Og : (g + 1) * Og].T, dy[n].reshape(O, -1)[g * Og : (g + 1) * Og])
-            fold_image(dx[n, g * Cg : (g + 1) * Cg], patches, window, Ho, Wo)
+    if len(dx) > 1 and pays(dy, W):
+        parallel_convolve_back(dx, dy, W, flat(window))
+    else:
+        convolve_back(dx, dy, W, flat(window), 0, len(dx))
 
 
 @conv2d_weight_gradient.cpu
 def conv2d_weight_gradient_cpu(dW, x, dy, window, beta):
-    N, O, Ho, Wo = dy.shape
-    Cg = dW.shape[1]
-    groups = x.shape[1] // Cg
-    Og = O // groups
     scale(dW, beta)
-    gradients = dW.reshape(O, -1)
-    patches = np.empty((gradients.shape[1], Ho * Wo), x.dtype)
-    for n in range(N):
-        for g in range(groups):
-            unfold_image(patches, x[n, g * Cg : (g + 1) * Cg], window, Ho, Wo)
-            delta = dy[n].reshape(O, -1)[g * Og : (g + 1) * Og]
-            accumulate(gradients[g * Og : (g + 1) * Og], delta, patches.T.copy())
+    if dW.shape[1] > 1 and pays(dy, dW):
+        parallel_correlate(dW, x, dy, flat(window))
+    else:
+        correlate(dW, x, dy, flat(window), 0, dW.shape[1])
 
 
 @sum_channels.cpu
 def sum_channels_cpu(s, x, beta):
     N, C, H, W = x.shape
     scale(s, beta)
+    planes = x.reshape(N, C, H * W)
     for n in range(N):
         for c in range(C):
             total = x.dtype.type(0)
-            for h in range(H):
-                for w in range(W):
-                    total += x[n, c, h, w]
+            for value in planes[n, c]:
+                total += value
             s[c] += total

@@ -3,8 +3,11 @@
 nn  forward through a stored matrix, or δ W        nt  x Wᵀ        tn  δᵀ x
 """
 
+from .cpu.gemm import COLUMN_BIAS, OUTPUT, ZERO, product
 from .cpu.jit import jit
 from .kernel import kernel
+
+FEW = 4  # rows of C up to which a product is bound by reading B once, and packing it would read it twice
 
 
 @kernel
@@ -38,28 +41,6 @@ def sum_rows(s, A, beta):
 
 
 @jit
-def accumulate(C, A, B):
-    """C += A B, four rows of C at a time, so that each row of B is read once for four."""
-    m, n = C.shape
-    k = B.shape[0]
-    for i in range(0, m - 3, 4):
-        c0, c1, c2, c3 = C[i], C[i + 1], C[i + 2], C[i + 3]
-        for p in range(k):
-            a0, a1, a2, a3, b = A[i, p], A[i + 1, p], A[i + 2, p], A[i + 3, p], B[p]
-            for j in range(n):
-                c0[j] += a0 * b[j]
-                c1[j] += a1 * b[j]
-                c2[j] += a2 * b[j]
-                c3[j] += a3 * b[j]
-    for i in range(m - m % 4, m):
-        c = C[i]
-        for p in range(k):
-            a, b = A[i, p], B[p]
-            for j in range(n):
-                c[j] += a * b[j]
-
-
-@jit
 def scale(C, beta):
     """C *= β; with β = 0 the old values are not read, so that a NaN among them is gone."""
     factor = C.dtype.type(beta)
@@ -71,32 +52,98 @@ def scale(C, beta):
             C[i] *= factor
 
 
+@jit
+def begin(C, beta):
+    """What the sums of a product start from: nothing, or C times β."""
+    if beta == 0:
+        return ZERO
+    scale(C, beta)
+    return OUTPUT
+
+
 @matmul_nn.cpu
 def matmul_nn_cpu(C, A, B, beta):
-    scale(C, beta)
-    accumulate(C, A, B)
+    m, n = C.shape
+    k = A.shape[1]
+    c, a, b = C.ravel(), A.ravel(), B.ravel()
+    start = begin(c, beta)
+    if m <= FEW:
+        add_rows(c, a, b, m, n, k, start)
+    else:
+        product(m, n, k, c, n, a, k, 1, b, n, 1, start, c)
 
 
 @matmul_nt.cpu
 def matmul_nt_cpu(C, A, B, beta):
-    scale(C, beta)
-    accumulate(C, A, B.T.copy())
+    m, n = C.shape
+    k = A.shape[1]
+    c, a, b = C.ravel(), A.ravel(), B.ravel()
+    start = begin(c, beta)
+    if m <= FEW:
+        dot_rows(c, a, b, m, n, k, start, c)
+    else:
+        product(m, n, k, c, n, a, k, 1, b, 1, k, start, c)
 
 
 @matmul_tn.cpu
 def matmul_tn_cpu(C, A, B, beta):
-    scale(C, beta)
-    accumulate(C, A.T, B)
+    m, n = C.shape
+    k = A.shape[0]
+    c, a, b = C.ravel(), A.ravel(), B.ravel()
+    product(m, n, k, c, n, a, 1, m, b, n, 1, begin(c, beta), c)
 
 
 @linear.cpu
 def linear_cpu(y, x, W, b):
-    for n in range(y.shape[0]):
-        if b is None:
-            y[n] = 0
-        else:
-            y[n] = b
-    accumulate(y, x, W.T.copy())
+    m, n = y.shape
+    k = x.shape[1]
+    c, a, w = y.ravel(), x.ravel(), W.ravel()
+    start, bias = (ZERO, c) if b is None else (COLUMN_BIAS, b)
+    if m <= FEW:
+        dot_rows(c, a, w, m, n, k, start, bias)
+    else:
+        product(m, n, k, c, n, a, k, 1, w, 1, k, start, bias)
+
+
+@jit
+def dot_rows(C, A, B, m, n, k, start, bias):
+    """C[i,j] = s + Σ_p A[i,p] B[j,p] for few rows of A: both lie along p, so this is dot products, four at a time."""
+    for i in range(m):
+        a = A[i * k : (i + 1) * k]
+        for j in range(0, n, 4):
+            # Past the end the last row is taken again: the same sum is written twice.
+            j1, j2, j3 = min(j + 1, n - 1), min(j + 2, n - 1), min(j + 3, n - 1)
+            b0, b1, b2, b3 = B[j * k : (j + 1) * k], B[j1 * k : (j1 + 1) * k], B[j2 * k : (j2 + 1) * k], B[j3 * k : (j3 + 1) * k]
+            s0 = s1 = s2 = s3 = C.dtype.type(0)
+            for p in range(k):
+                s0 += a[p] * b0[p]
+                s1 += a[p] * b1[p]
+                s2 += a[p] * b2[p]
+                s3 += a[p] * b3[p]
+            if start == COLUMN_BIAS:
+                s0, s1, s2, s3 = s0 + bias[j], s1 + bias[j1], s2 + bias[j2], s3 + bias[j3]
+            elif start == OUTPUT:
+                s0, s1, s2, s3 = s0 + C[i * n + j], s1 + C[i * n + j1], s2 + C[i * n + j2], s3 + C[i * n + j3]
+            C[i * n + j], C[i * n + j1], C[i * n + j2], C[i * n + j3] = s0, s1, s2, s3
+
+
+@jit
+def add_rows(C, A, B, m, n, k, start):
+    """C[i,j] = s + Σ_p A[i,p] B[p,j] for few rows of A: rows of B added up, four at a time."""
+    for i in range(m):
+        c = C[i * n : (i + 1) * n]
+        if start == ZERO:
+            c[:] = 0
+        whole = k - k % 4
+        for p in range(0, whole, 4):
+            a0, a1, a2, a3 = A[i * k + p], A[i * k + p + 1], A[i * k + p + 2], A[i * k + p + 3]
+            b0, b1, b2, b3 = B[p * n : (p + 1) * n], B[(p + 1) * n : (p + 2) * n], B[(p + 2) * n : (p + 3) * n], B[(p + 3) * n : (p + 4) * n]
+            for j in range(n):
+                c[j] += a0 * b0[j] + a1 * b1[j] + a2 * b2[j] + a3 * b3[j]
+        for p in range(whole, k):
+            a0, b0 = A[i * k + p], B[p * n : (p + 1) * n]
+            for j in range(n):
+                c[j] += a0 * b0[j]
 
 
 @sum_rows.cpu

@@ -7,9 +7,9 @@ h[:-1] (in reverse h[1:]), one contiguous array.
 
 import numpy as np
 
+from .cpu.gemm import OUTPUT, product
 from .cpu.jit import jit
 from .kernel import kernel
-from .matmul import accumulate
 from .sigmoid import logistic
 
 
@@ -110,6 +110,14 @@ def step(s, T, reverse):
 
 
 @jit
+def add_product(C, A, B):
+    """C += A B for C-ordered matrices."""
+    m, n = C.shape
+    k = len(B)
+    product(m, n, k, C.ravel(), n, A.ravel(), k, 1, B.ravel(), n, 1, OUTPUT, C.ravel())
+
+
+@jit
 def begin(a, z, b):
     """a = z + b, the start of a gate's sum."""
     for n in range(a.shape[0]):
@@ -126,7 +134,7 @@ def rnn_cpu(h, z, W, b, h0, relu, reverse):
         t, before, after = step(s, T, reverse)
         a = h[after]
         begin(a, z[t], b)
-        accumulate(a, h[before], Wt)
+        add_product(a, h[before], Wt)
         for n in range(N):
             for k in range(H):
                 a[n, k] = (max(a[n, k], 0) if a[n, k] == a[n, k] else a[n, k]) if relu else np.tanh(a[n, k])
@@ -145,7 +153,7 @@ def rnn_backward_cpu(dz, dh0, dy, dhn, h, W, relu, reverse):
                 slope = (one if y > 0 else one - one) if relu else one - y * y
                 dz[t, n, k] = (dy[t, n, k] + dh0[n, k]) * slope
         dh0[...] = 0
-        accumulate(dh0, dz[t], W)
+        add_product(dh0, dz[t], W)
 
 
 @lstm.cpu
@@ -158,7 +166,7 @@ def lstm_cpu(h, c, gates, z, W, b, h0, c0, reverse):
         t, before, after = step(s, T, reverse)
         a = gates[t]
         begin(a, z[t], b)
-        accumulate(a, h[before], Wt)
+        add_product(a, h[before], Wt)
         for n in range(N):
             for k in range(H):
                 i, f = logistic(a[n, k]), logistic(a[n, H + k])
@@ -188,7 +196,7 @@ def lstm_backward_cpu(dz, dh0, dc0, dy, dhn, dcn, c, gates, W, reverse):
                 d[n, 3 * H + k] = dh * u * o * (one - o)
                 dc0[n, k] = dc * f
         dh0[...] = 0
-        accumulate(dh0, d, W)
+        add_product(dh0, d, W)
 
 
 @gru.cpu
@@ -205,7 +213,7 @@ def gru_cpu(h, gates, inner, z, W, b, h0, reverse):
                 a[n] = 0
             else:
                 a[n] = b
-        accumulate(a, h[before], Wt)
+        add_product(a, h[before], Wt)
         for n in range(N):
             for k in range(H):
                 r = logistic(z[t, n, k] + a[n, k])
@@ -233,4 +241,4 @@ def gru_backward_cpu(dz, da, dh0, dy, dhn, h, gates, inner, W, reverse):
                 dz[t, n, k], dz[t, n, H + k], dz[t, n, 2 * H + k] = dr, du, dn
                 da[t, n, k], da[t, n, H + k], da[t, n, 2 * H + k] = dr, du, dn * r
                 dh0[n, k] = dh * u
-        accumulate(dh0, da[t], W)
+        add_product(dh0, da[t], W)

@@ -22,9 +22,10 @@ FASTMATH = {"reassoc", "contract", "nsz"}
 class Jit:
     """A function that Numba compiles when it is first called. Other compiled functions may call it."""
 
-    def __init__(self, function: Callable[..., Any], name: str) -> None:
+    def __init__(self, function: Callable[..., Any], name: str, parallel: bool = False) -> None:
         self.function = function
         self.name = name
+        self.parallel = parallel
         self.__doc__ = function.__doc__
 
     def __call__(self, *args: Any) -> Any:
@@ -39,8 +40,12 @@ class Jit:
 
         from . import scalar  # noqa: F401  (teaches Numba `like`)
 
-        compiled = numba.njit(self.function, fastmath=FASTMATH, error_model="numpy", nogil=True)
+        _import_names(self.function.__globals__)  # even if it has none: a callee's code on disk may need them
+        compiled = numba.njit(
+            self.function, fastmath=FASTMATH, error_model="numpy", nogil=True, parallel=self.parallel
+        )
         if not numba.config.DISABLE_JIT:
+            _one_version(compiled)
             _keep_on_disk(compiled, self.name)
         return compiled
 
@@ -50,9 +55,34 @@ class Jit:
         return self.dispatcher._numba_type_
 
 
-def jit(function: Callable[..., Any], name: str | None = None) -> Jit:
-    """Decorator: compile ``function`` with Numba on its first call."""
-    return Jit(function, name or function.__name__)
+def jit(function: Callable[..., Any] | None = None, *, name: str | None = None, parallel: bool = False) -> Any:
+    """Decorator: compile ``function`` with Numba on its first call; ``parallel`` lets ``prange`` share its rounds out."""
+    if function is None:
+        return lambda function: jit(function, name=name, parallel=parallel)
+    return Jit(function, name or function.__name__, parallel)
+
+
+def prange(rounds: int) -> range:
+    """``range``, in a compiled function with its rounds shared out among the threads."""
+    return range(rounds)
+
+
+def num_threads() -> int:
+    """How many threads a compiled function may use; see ``threads.py``."""
+    return 1
+
+
+def _import_names(names: dict[str, Any]) -> None:
+    """Put the compiler's own where a module imported the two stand-ins above, now that Numba is there."""
+    import numba
+
+    from . import threads
+
+    native = threads.start()
+    if names.get("prange") is prange:
+        names["prange"] = numba.prange
+    if names.get("num_threads") is num_threads:
+        names["num_threads"] = native
 
 
 def cache_folder() -> Path:
@@ -76,6 +106,16 @@ def fingerprint() -> str:
     for source in sorted(root.rglob("*.py")):
         digest.update(source.read_bytes())
     return digest.hexdigest()[:16]
+
+
+def _one_version(dispatcher: Any) -> None:
+    """Compile for an integer, not once more for each number that a caller writes out."""
+    from numba.core.types import unliteral
+
+    choose = dispatcher.get_call_template
+    dispatcher.get_call_template = lambda args, kws: choose(
+        tuple(map(unliteral, args)), {name: unliteral(kind) for name, kind in kws.items()}
+    )
 
 
 def _keep_on_disk(dispatcher: Any, name: str) -> None:
