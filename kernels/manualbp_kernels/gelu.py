@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from .cpu.functions import exp, tanh
 from .cpu.like import like
 from .kernel import kernel
 from .sigmoid import logistic
@@ -62,7 +63,7 @@ def gelu_backward(dx, dy, x):
 @gelu_backward.scalar()
 def gelu_backward_scalar(dy, x):
     step = like(x, 0.5) * (like(x, 1) + math.erf(x * like(x, SQRT_1_2)))
-    return dy * (step + x * like(x, SQRT_1_2PI) * np.exp(like(x, -0.5) * x * x))
+    return dy * (step + x * like(x, SQRT_1_2PI) * exp(like(x, -0.5) * x * x))
 
 
 @kernel
@@ -74,7 +75,7 @@ def gelu_tanh(y, x):
 @gelu_tanh.scalar()
 def gelu_tanh_scalar(x):
     u = like(x, SQRT_2_PI) * (x + like(x, CUBIC) * x * x * x)
-    return like(x, 0.5) * x * (like(x, 1) + np.tanh(u))
+    return like(x, 0.5) * x * (like(x, 1) + tanh(u))
 
 
 @kernel
@@ -87,6 +88,6 @@ def gelu_tanh_backward(dx, dy, x):
 @gelu_tanh_backward.scalar()
 def gelu_tanh_backward_scalar(dy, x):
     one = like(x, 1)
-    t = np.tanh(like(x, SQRT_2_PI) * (x + like(x, CUBIC) * x * x * x))
+    t = tanh(like(x, SQRT_2_PI) * (x + like(x, CUBIC) * x * x * x))
     du = like(x, SQRT_2_PI) * (one + like(x, 3 * CUBIC) * x * x)
     return dy * like(x, 0.5) * (one + t + x * (one - t * t) * du)

@@ -5,6 +5,7 @@
 
 import numpy as np
 
+from .cpu.functions import exp
 from .cpu.jit import jit
 from .cpu.like import like
 from .kernel import kernel
@@ -115,7 +116,7 @@ def bce_logits(l, x, t, w):
 @bce_logits.scalar()
 def bce_logits_scalar(x, t, w):
     one, zero = like(x, 1), like(x, 0)
-    return (one - t) * x + (one + (w - one) * t) * (np.log1p(np.exp(-abs(x))) + (-x if x < 0 else zero))
+    return (one - t) * x + (one + (w - one) * t) * (np.log1p(exp(-abs(x))) + (-x if x < 0 else zero))
 
 
 @kernel
@@ -127,7 +128,7 @@ def bce_logits_backward(dx, x, t, w, g):
 
 @bce_logits_backward.scalar(constants=1)
 def bce_logits_backward_scalar(x, t, w, g):
-    one, e = like(x, 1), np.exp(-abs(x))
+    one, e = like(x, 1), exp(-abs(x))
     return like(x, g) * ((one - t) - (one + (w - one) * t) * (e if x >= 0 else one) / (one + e))
 
 
@@ -144,7 +145,7 @@ def kl_div(l, x, t, log_target):
 @kl_div.scalar(constants=1)
 def kl_div_scalar(x, t, log_target):
     if log_target:
-        return np.exp(t) * (t - x)
+        return exp(t) * (t - x)
     return (like(t, 0) if t == 0 else t * np.log(t)) - t * x
 
 
@@ -156,7 +157,7 @@ def kl_div_backward(dx, t, log_target, g):
 
 @kl_div_backward.scalar(constants=2)
 def kl_div_backward_scalar(t, log_target, g):
-    return like(t, -g) * (np.exp(t) if log_target else t)
+    return like(t, -g) * (exp(t) if log_target else t)
 
 
 @kernel
@@ -262,4 +263,4 @@ def cross_entropy_backward_cpu(dx, logp, q, norm):
             for k in range(K):
                 mass += q[a, k, b]
             for k in range(K):
-                dx[a, k, b] = (np.exp(logp[a, k, b]) * mass - q[a, k, b]) / n
+                dx[a, k, b] = (exp(logp[a, k, b]) * mass - q[a, k, b]) / n

@@ -113,7 +113,8 @@ def dot_rows(C, A, B, m, n, k, start, bias):
         for j in range(0, n, 4):
             # Past the end the last row is taken again: the same sum is written twice.
             j1, j2, j3 = min(j + 1, n - 1), min(j + 2, n - 1), min(j + 3, n - 1)
-            b0, b1, b2, b3 = B[j * k : (j + 1) * k], B[j1 * k : (j1 + 1) * k], B[j2 * k : (j2 + 1) * k], B[j3 * k : (j3 + 1) * k]
+            b0, b1 = B[j * k : (j + 1) * k], B[j1 * k : (j1 + 1) * k]
+            b2, b3 = B[j2 * k : (j2 + 1) * k], B[j3 * k : (j3 + 1) * k]
             s0 = s1 = s2 = s3 = C.dtype.type(0)
             for p in range(k):
                 s0 += a[p] * b0[p]
@@ -131,17 +132,18 @@ def dot_rows(C, A, B, m, n, k, start, bias):
 def add_rows(C, A, B, m, n, k, start):
     """C[i,j] = s + Σ_p A[i,p] B[p,j] for few rows of A: rows of B added up, four at a time."""
     for i in range(m):
-        c = C[i * n : (i + 1) * n]
+        c, a = C[i * n : (i + 1) * n], A[i * k : (i + 1) * k]
         if start == ZERO:
             c[:] = 0
         whole = k - k % 4
         for p in range(0, whole, 4):
-            a0, a1, a2, a3 = A[i * k + p], A[i * k + p + 1], A[i * k + p + 2], A[i * k + p + 3]
-            b0, b1, b2, b3 = B[p * n : (p + 1) * n], B[(p + 1) * n : (p + 2) * n], B[(p + 2) * n : (p + 3) * n], B[(p + 3) * n : (p + 4) * n]
+            a0, a1, a2, a3 = a[p], a[p + 1], a[p + 2], a[p + 3]
+            b = B[p * n : (p + 4) * n]
+            b0, b1, b2, b3 = b[:n], b[n : 2 * n], b[2 * n : 3 * n], b[3 * n :]
             for j in range(n):
                 c[j] += a0 * b0[j] + a1 * b1[j] + a2 * b2[j] + a3 * b3[j]
         for p in range(whole, k):
-            a0, b0 = A[i * k + p], B[p * n : (p + 1) * n]
+            a0, b0 = a[p], B[p * n : (p + 1) * n]
             for j in range(n):
                 c[j] += a0 * b0[j]
 

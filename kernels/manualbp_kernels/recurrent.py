@@ -7,8 +7,9 @@ h[:-1] (in reverse h[1:]), one contiguous array.
 
 import numpy as np
 
-from .cpu.gemm import OUTPUT, product
-from .cpu.jit import jit
+from .cpu.functions import tanh
+from .cpu.gemm import OUTPUT, PARALLEL_WORK, gemm
+from .cpu.jit import jit, num_threads, prange
 from .kernel import kernel
 from .sigmoid import logistic
 
@@ -103,6 +104,12 @@ def gru_backward(dz, da, dh0, dy, dhn, h, gates, inner, W, reverse):
         dh0[...] = dh * u + da[t] @ W
 
 
+# ---------------------------------------------------------------------- loops
+#
+# Samples do not meet in time, so threads share the samples: each takes its rows through all steps without waiting for
+# the others. The functions named ``…_rows`` do that for the rows first ≤ n < last.
+
+
 @jit
 def step(s, T, reverse):
     """``order``, one entry at a time: s counts computations."""
@@ -110,135 +117,250 @@ def step(s, T, reverse):
 
 
 @jit
-def add_product(C, A, B):
-    """C += A B for C-ordered matrices."""
-    m, n = C.shape
-    k = len(B)
-    product(m, n, k, C.ravel(), n, A.ravel(), k, 1, B.ravel(), n, 1, OUTPUT, C.ravel())
+def add_product(C, c0, A, a0, B, rows):
+    """C += A B for ``rows`` rows of flat C and A, B a matrix."""
+    k, n = B.shape
+    gemm(rows, n, k, C.ravel(), c0 * n, n, A.ravel(), a0 * k, k, 1, B.ravel(), 0, n, 1, OUTPUT, B.ravel(), 0)
 
 
 @jit
-def begin(a, z, b):
-    """a = z + b, the start of a gate's sum."""
-    for n in range(a.shape[0]):
-        for k in range(a.shape[1]):
-            a[n, k] = z[n, k] if b is None else z[n, k] + b[k]
+def sharing(T, N, W):
+    """How many threads are worth having for T steps of N samples."""
+    return min(num_threads(), N) if T * N * W.size >= PARALLEL_WORK else 1
+
+
+@jit
+def or_zeros(b, W):
+    """The bias, or zeros where there is none."""
+    return np.zeros(len(W), W.dtype) if b is None else b
+
+
+@jit
+def rnn_rows(h, z, Wt, b, relu, reverse, first, last):
+    T, N, H = z.shape
+    zero = h.dtype.type(0)
+    for s in range(T):
+        t, before, after = step(s, T, reverse)
+        for n in range(first, last):
+            for k in range(H):
+                h[after, n, k] = z[t, n, k] + b[k]
+        add_product(h, after * N + first, h, before * N + first, Wt, last - first)
+        for n in range(first, last):
+            a = h[after, n]
+            for k in range(H):
+                a[k] = (zero if a[k] <= zero else a[k]) if relu else tanh(a[k])
+
+
+@jit(parallel=True)
+def rnn_threads(h, z, Wt, b, relu, reverse, threads):
+    N = z.shape[1]
+    for i in prange(threads):
+        rnn_rows(h, z, Wt, b, relu, reverse, i * N // threads, (i + 1) * N // threads)
 
 
 @rnn.cpu
 def rnn_cpu(h, z, W, b, h0, relu, reverse):
-    T, N, H = z.shape
-    Wt = W.T.copy()
+    T, N, _H = z.shape
     h[T if reverse else 0] = h0
-    for s in range(T):
-        t, before, after = step(s, T, reverse)
-        a = h[after]
-        begin(a, z[t], b)
-        add_product(a, h[before], Wt)
-        for n in range(N):
+    threads = sharing(T, N, W)
+    if threads == 1:
+        rnn_rows(h, z, W.T.copy(), or_zeros(b, W), relu, reverse, 0, N)
+    else:
+        rnn_threads(h, z, W.T.copy(), or_zeros(b, W), relu, reverse, threads)
+
+
+@jit
+def rnn_backward_rows(dz, dh0, dy, h, W, relu, reverse, first, last):
+    T, N, H = dz.shape
+    zero, one = h.dtype.type(0), h.dtype.type(1)
+    for s in range(T - 1, -1, -1):
+        t, _, after = step(s, T, reverse)
+        for n in range(first, last):
+            y, carried, delta, d = h[after, n], dh0[n], dy[t, n], dz[t, n]
             for k in range(H):
-                a[n, k] = (max(a[n, k], 0) if a[n, k] == a[n, k] else a[n, k]) if relu else np.tanh(a[n, k])
+                slope = (one if y[k] > zero else zero) if relu else one - y[k] * y[k]
+                d[k] = (delta[k] + carried[k]) * slope
+                carried[k] = zero
+        add_product(dh0, first, dz, t * N + first, W, last - first)
+
+
+@jit(parallel=True)
+def rnn_backward_threads(dz, dh0, dy, h, W, relu, reverse, threads):
+    N = dz.shape[1]
+    for i in prange(threads):
+        rnn_backward_rows(dz, dh0, dy, h, W, relu, reverse, i * N // threads, (i + 1) * N // threads)
 
 
 @rnn_backward.cpu
 def rnn_backward_cpu(dz, dh0, dy, dhn, h, W, relu, reverse):
-    T, N, H = dz.shape
-    one = h.dtype.type(1)
     dh0[...] = dhn
-    for s in range(T - 1, -1, -1):
-        t, _, after = step(s, T, reverse)
-        for n in range(N):
+    threads = sharing(dz.shape[0], dz.shape[1], W)
+    if threads == 1:
+        rnn_backward_rows(dz, dh0, dy, h, W, relu, reverse, 0, dz.shape[1])
+    else:
+        rnn_backward_threads(dz, dh0, dy, h, W, relu, reverse, threads)
+
+
+@jit
+def lstm_rows(h, c, gates, z, Wt, b, reverse, first, last):
+    T, N, H = h.shape[0] - 1, h.shape[1], h.shape[2]
+    for s in range(T):
+        t, before, after = step(s, T, reverse)
+        for n in range(first, last):
+            for k in range(4 * H):
+                gates[t, n, k] = z[t, n, k] + b[k]
+        add_product(gates, t * N + first, h, before * N + first, Wt, last - first)
+        for n in range(first, last):
+            a, c_before, c_after, y = gates[t, n], c[before, n], c[after, n], h[after, n]
+            i, f, g, o = a[:H], a[H : 2 * H], a[2 * H : 3 * H], a[3 * H :]
             for k in range(H):
-                y = h[after, n, k]
-                slope = (one if y > 0 else one - one) if relu else one - y * y
-                dz[t, n, k] = (dy[t, n, k] + dh0[n, k]) * slope
-        dh0[...] = 0
-        add_product(dh0, dz[t], W)
+                i[k], f[k], g[k], o[k] = logistic(i[k]), logistic(f[k]), tanh(g[k]), logistic(o[k])
+                c_after[k] = f[k] * c_before[k] + i[k] * g[k]
+                y[k] = o[k] * tanh(c_after[k])
+
+
+@jit(parallel=True)
+def lstm_threads(h, c, gates, z, Wt, b, reverse, threads):
+    N = z.shape[1]
+    for i in prange(threads):
+        lstm_rows(h, c, gates, z, Wt, b, reverse, i * N // threads, (i + 1) * N // threads)
 
 
 @lstm.cpu
 def lstm_cpu(h, c, gates, z, W, b, h0, c0, reverse):
-    T, N, H = h.shape[0] - 1, h.shape[1], h.shape[2]
-    Wt = W.T.copy()
+    T, N, _H = h.shape[0] - 1, h.shape[1], h.shape[2]
     h[T if reverse else 0] = h0
     c[T if reverse else 0] = c0
-    for s in range(T):
+    threads = sharing(T, N, W)
+    if threads == 1:
+        lstm_rows(h, c, gates, z, W.T.copy(), or_zeros(b, W), reverse, 0, N)
+    else:
+        lstm_threads(h, c, gates, z, W.T.copy(), or_zeros(b, W), reverse, threads)
+
+
+@jit
+def lstm_backward_rows(dz, dh0, dc0, dy, c, gates, W, reverse, first, last):
+    T, N, H = dy.shape
+    zero, one = c.dtype.type(0), c.dtype.type(1)
+    for s in range(T - 1, -1, -1):
         t, before, after = step(s, T, reverse)
-        a = gates[t]
-        begin(a, z[t], b)
-        add_product(a, h[before], Wt)
-        for n in range(N):
+        for n in range(first, last):
+            a, d, delta, dh_n, dc_n = gates[t, n], dz[t, n], dy[t, n], dh0[n], dc0[n]
+            i, f, g, o = a[:H], a[H : 2 * H], a[2 * H : 3 * H], a[3 * H :]
+            di, df, dg, do = d[:H], d[H : 2 * H], d[2 * H : 3 * H], d[3 * H :]
+            c_before, c_after = c[before, n], c[after, n]
             for k in range(H):
-                i, f = logistic(a[n, k]), logistic(a[n, H + k])
-                g, o = np.tanh(a[n, 2 * H + k]), logistic(a[n, 3 * H + k])
-                a[n, k], a[n, H + k], a[n, 2 * H + k], a[n, 3 * H + k] = i, f, g, o
-                c[after, n, k] = f * c[before, n, k] + i * g
-                h[after, n, k] = o * np.tanh(c[after, n, k])
+                dh, u = delta[k] + dh_n[k], tanh(c_after[k])
+                dc = dc_n[k] + dh * o[k] * (one - u * u)
+                di[k] = dc * g[k] * i[k] * (one - i[k])
+                df[k] = dc * c_before[k] * f[k] * (one - f[k])
+                dg[k] = dc * i[k] * (one - g[k] * g[k])
+                do[k] = dh * u * o[k] * (one - o[k])
+                dc_n[k] = dc * f[k]
+                dh_n[k] = zero
+        add_product(dh0, first, dz, t * N + first, W, last - first)
+
+
+@jit(parallel=True)
+def lstm_backward_threads(dz, dh0, dc0, dy, c, gates, W, reverse, threads):
+    N = dy.shape[1]
+    for i in prange(threads):
+        lstm_backward_rows(dz, dh0, dc0, dy, c, gates, W, reverse, i * N // threads, (i + 1) * N // threads)
 
 
 @lstm_backward.cpu
 def lstm_backward_cpu(dz, dh0, dc0, dy, dhn, dcn, c, gates, W, reverse):
-    T, N, H = dy.shape
-    one = c.dtype.type(1)
     dh0[...] = dhn
     dc0[...] = dcn
-    for s in range(T - 1, -1, -1):
+    threads = sharing(dy.shape[0], dy.shape[1], W)
+    if threads == 1:
+        lstm_backward_rows(dz, dh0, dc0, dy, c, gates, W, reverse, 0, dy.shape[1])
+    else:
+        lstm_backward_threads(dz, dh0, dc0, dy, c, gates, W, reverse, threads)
+
+
+@jit
+def gru_rows(h, gates, inner, z, Wt, b, reverse, first, last):
+    T, N, H = inner.shape
+    one = h.dtype.type(1)
+    sums = np.empty((last - first, 3 * H), h.dtype)
+    for s in range(T):
         t, before, after = step(s, T, reverse)
-        a, d = gates[t], dz[t]
-        for n in range(N):
+        for n in range(last - first):
+            for k in range(3 * H):
+                sums[n, k] = b[k]
+        add_product(sums, 0, h, before * N + first, Wt, last - first)
+        for n in range(first, last):
+            a, x, gate, a_n, h_before, y = sums[n - first], z[t, n], gates[t, n], inner[t, n], h[before, n], h[after, n]
+            ar, au, an = a[:H], a[H : 2 * H], a[2 * H :]
+            xr, xu, xn = x[:H], x[H : 2 * H], x[2 * H :]
+            r, u, m = gate[:H], gate[H : 2 * H], gate[2 * H :]
             for k in range(H):
-                i, f, g, o = a[n, k], a[n, H + k], a[n, 2 * H + k], a[n, 3 * H + k]
-                dh, u = dy[t, n, k] + dh0[n, k], np.tanh(c[after, n, k])
-                dc = dc0[n, k] + dh * o * (one - u * u)
-                d[n, k] = dc * g * i * (one - i)
-                d[n, H + k] = dc * c[before, n, k] * f * (one - f)
-                d[n, 2 * H + k] = dc * i * (one - g * g)
-                d[n, 3 * H + k] = dh * u * o * (one - o)
-                dc0[n, k] = dc * f
-        dh0[...] = 0
-        add_product(dh0, d, W)
+                r[k], u[k], a_n[k] = logistic(xr[k] + ar[k]), logistic(xu[k] + au[k]), an[k]
+                m[k] = tanh(xn[k] + r[k] * an[k])
+                y[k] = (one - u[k]) * m[k] + u[k] * h_before[k]
+
+
+@jit(parallel=True)
+def gru_threads(h, gates, inner, z, Wt, b, reverse, threads):
+    N = z.shape[1]
+    for i in prange(threads):
+        gru_rows(h, gates, inner, z, Wt, b, reverse, i * N // threads, (i + 1) * N // threads)
 
 
 @gru.cpu
 def gru_cpu(h, gates, inner, z, W, b, h0, reverse):
-    T, N, H = inner.shape
-    one = h.dtype.type(1)
-    Wt = W.T.copy()
-    a = np.empty((N, 3 * H), h.dtype)
+    T, N, _H = inner.shape
     h[T if reverse else 0] = h0
-    for s in range(T):
-        t, before, after = step(s, T, reverse)
-        for n in range(N):
-            if b is None:
-                a[n] = 0
-            else:
-                a[n] = b
-        add_product(a, h[before], Wt)
-        for n in range(N):
+    threads = sharing(T, N, W)
+    if threads == 1:
+        gru_rows(h, gates, inner, z, W.T.copy(), or_zeros(b, W), reverse, 0, N)
+    else:
+        gru_threads(h, gates, inner, z, W.T.copy(), or_zeros(b, W), reverse, threads)
+
+
+@jit
+def gru_backward_rows(dz, da, dh0, dy, h, gates, inner, W, reverse, first, last):
+    T, N, H = dy.shape
+    one = h.dtype.type(1)
+    for s in range(T - 1, -1, -1):
+        t, before, _ = step(s, T, reverse)
+        for n in range(first, last):
+            gate, d, e, delta, dh_n, a_n, h_before = (
+                gates[t, n],
+                dz[t, n],
+                da[t, n],
+                dy[t, n],
+                dh0[n],
+                inner[t, n],
+                h[before, n],
+            )
+            r, u, m = gate[:H], gate[H : 2 * H], gate[2 * H :]
+            dzr, dzu, dzn = d[:H], d[H : 2 * H], d[2 * H :]
+            dar, dau, dan = e[:H], e[H : 2 * H], e[2 * H :]
             for k in range(H):
-                r = logistic(z[t, n, k] + a[n, k])
-                u = logistic(z[t, n, H + k] + a[n, H + k])
-                m = np.tanh(z[t, n, 2 * H + k] + r * a[n, 2 * H + k])
-                gates[t, n, k], gates[t, n, H + k], gates[t, n, 2 * H + k] = r, u, m
-                inner[t, n, k] = a[n, 2 * H + k]
-                h[after, n, k] = (one - u) * m + u * h[before, n, k]
+                dh = delta[k] + dh_n[k]
+                dn = dh * (one - u[k]) * (one - m[k] * m[k])
+                du = dh * (h_before[k] - m[k]) * u[k] * (one - u[k])
+                dr = dn * a_n[k] * r[k] * (one - r[k])
+                dzr[k], dzu[k], dzn[k] = dr, du, dn
+                dar[k], dau[k], dan[k] = dr, du, dn * r[k]
+                dh_n[k] = dh * u[k]
+        add_product(dh0, first, da, t * N + first, W, last - first)
+
+
+@jit(parallel=True)
+def gru_backward_threads(dz, da, dh0, dy, h, gates, inner, W, reverse, threads):
+    N = dy.shape[1]
+    for i in prange(threads):
+        gru_backward_rows(dz, da, dh0, dy, h, gates, inner, W, reverse, i * N // threads, (i + 1) * N // threads)
 
 
 @gru_backward.cpu
 def gru_backward_cpu(dz, da, dh0, dy, dhn, h, gates, inner, W, reverse):
-    T, N, H = dy.shape
-    one = h.dtype.type(1)
     dh0[...] = dhn
-    for s in range(T - 1, -1, -1):
-        t, before, _ = step(s, T, reverse)
-        for n in range(N):
-            for k in range(H):
-                r, u, m = gates[t, n, k], gates[t, n, H + k], gates[t, n, 2 * H + k]
-                dh = dy[t, n, k] + dh0[n, k]
-                dn = dh * (one - u) * (one - m * m)
-                du = dh * (h[before, n, k] - m) * u * (one - u)
-                dr = dn * inner[t, n, k] * r * (one - r)
-                dz[t, n, k], dz[t, n, H + k], dz[t, n, 2 * H + k] = dr, du, dn
-                da[t, n, k], da[t, n, H + k], da[t, n, 2 * H + k] = dr, du, dn * r
-                dh0[n, k] = dh * u
-        add_product(dh0, da[t], W)
+    threads = sharing(dy.shape[0], dy.shape[1], W)
+    if threads == 1:
+        gru_backward_rows(dz, da, dh0, dy, h, gates, inner, W, reverse, 0, dy.shape[1])
+    else:
+        gru_backward_threads(dz, da, dh0, dy, h, gates, inner, W, reverse, threads)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from .cpu.functions import exp
 from .cpu.like import like
 from .kernel import kernel
 
@@ -69,4 +70,4 @@ def elu_backward(dx, dy, x, alpha, scale):
 
 @elu_backward.scalar(constants=2)
 def elu_backward_scalar(dy, x, alpha, scale):
-    return dy * like(x, scale) * (like(x, 1) if x > 0 else like(x, alpha) * np.exp(x))
+    return dy * like(x, scale) * (like(x, 1) if x > 0 else like(x, alpha) * exp(x))

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from .cpu.functions import exp
+from .cpu.functions import tanh as fast_tanh
 from .cpu.jit import jit
 from .cpu.like import like
 from .kernel import kernel
@@ -10,7 +12,7 @@ from .kernel import kernel
 @jit
 def logistic(x):
     """1 / (1 + e⁻ˣ) without overflow: the exponent is never positive."""
-    e = np.exp(-abs(x))
+    e = exp(-abs(x))
     return (like(x, 1) if x >= 0 else e) / (like(x, 1) + e)
 
 
@@ -45,7 +47,7 @@ def tanh(y, x):
 
 @tanh.scalar()
 def tanh_scalar(x):
-    return np.tanh(x)
+    return fast_tanh(x)
 
 
 @kernel
@@ -68,7 +70,7 @@ def softplus(y, x, beta, threshold):
 @softplus.scalar(constants=2)
 def softplus_scalar(x, beta, threshold):
     z = like(x, beta) * x
-    return x if z > threshold else np.log1p(np.exp(z)) / like(x, beta)
+    return x if z > threshold else np.log1p(exp(z)) / like(x, beta)
 
 
 @kernel

@@ -17,15 +17,17 @@ from typing import Any
 # Sums may be reordered and multiply-adds fused. Never "nnan" or "ninf" (a NaN stays a NaN), never "arcp": x / 3 is
 # not x * (1/3), and small integers must come out exact.
 FASTMATH = {"reassoc", "contract", "nsz"}
+EXACT = {"contract"}  # sums as they are written, where the order of rounding is the point
 
 
 class Jit:
     """A function that Numba compiles when it is first called. Other compiled functions may call it."""
 
-    def __init__(self, function: Callable[..., Any], name: str, parallel: bool = False) -> None:
+    def __init__(self, function: Callable[..., Any], name: str, parallel: bool = False, exact: bool = False) -> None:
         self.function = function
         self.name = name
         self.parallel = parallel
+        self.fastmath = EXACT if exact else FASTMATH
         self.__doc__ = function.__doc__
 
     def __call__(self, *args: Any) -> Any:
@@ -41,9 +43,7 @@ class Jit:
         from . import scalar  # noqa: F401  (teaches Numba `like`)
 
         _import_names(self.function.__globals__)  # even if it has none: a callee's code on disk may need them
-        compiled = numba.njit(
-            self.function, fastmath=FASTMATH, error_model="numpy", nogil=True, parallel=self.parallel
-        )
+        compiled = numba.njit(self.function, fastmath=self.fastmath, error_model="numpy", nogil=True, parallel=self.parallel)
         if not numba.config.DISABLE_JIT:
             _one_version(compiled)
             _keep_on_disk(compiled, self.name)
@@ -55,11 +55,16 @@ class Jit:
         return self.dispatcher._numba_type_
 
 
-def jit(function: Callable[..., Any] | None = None, *, name: str | None = None, parallel: bool = False) -> Any:
-    """Decorator: compile ``function`` with Numba on its first call; ``parallel`` lets ``prange`` share its rounds out."""
+def jit(
+    function: Callable[..., Any] | None = None, *, name: str | None = None, parallel: bool = False, exact: bool = False
+) -> Any:
+    """Decorator: compile ``function`` with Numba on its first call.
+
+    ``parallel`` lets ``prange`` share its rounds out; ``exact`` forbids reordering sums.
+    """
     if function is None:
-        return lambda function: jit(function, name=name, parallel=parallel)
-    return Jit(function, name or function.__name__, parallel)
+        return lambda function: jit(function, name=name, parallel=parallel, exact=exact)
+    return Jit(function, name or function.__name__, parallel, exact)
 
 
 def prange(rounds: int) -> range:

@@ -1,7 +1,10 @@
-"""Scalar helpers inside compiled loops. Imported together with Numba, by the first compilation."""
+"""What `like`, `exp` and `tanh` mean inside compiled loops. Imported together with Numba, by the first compilation."""
 
+import numpy as np
+from numba import types
 from numba.extending import overload
 
+from .functions import exp, exp_float32, tanh, tanh_float32
 from .like import like
 
 
@@ -13,3 +16,17 @@ def _like(x, constant):
         return cast(constant)
 
     return convert
+
+
+@overload(exp)
+def _exp(x):
+    if x == types.float32:
+        return lambda x: exp_float32(x)
+    return lambda x: np.exp(x)
+
+
+@overload(tanh)
+def _tanh(x):
+    if x == types.float32:
+        return lambda x: tanh_float32(x)
+    return lambda x: np.tanh(x)

@@ -102,7 +102,8 @@ def copy_row(typing, D, d0, S, s0, n):
 def _emit_tile(e: Emitter, C, A, B, bias, ldc, a_row, a_step, b_step, K, m, n, start):  # type: ignore[no-untyped-def]
     b, rows, vectors = e.builder, range(ROWS), range(VECTORS)
     # Rows beyond m are computed from the last one, which is there, and not stored.
-    row = [e.constant(0)] + [b.select(b.icmp_signed("<", e.constant(r), m), e.constant(r), b.sub(m, e.constant(1))) for r in rows[1:]]
+    last = b.sub(m, e.constant(1))
+    row = [b.select(b.icmp_signed("<", e.constant(r), m), e.constant(r), last) for r in rows]
     c_row = [e.at(C, b.mul(ldc, r)) for r in row]
     a_rows = [e.at(A, b.mul(a_row, r)) for r in row]
     masks = [e.mask(n, v * e.width) for v in vectors]
@@ -212,7 +213,8 @@ class Emitter:
     def mask(self, n: Any, first: int) -> Any:
         """Of the lanes first, first + 1, …, those below n."""
         lanes = self.ir.VectorType(self.i64, self.width)
-        return self.builder.icmp_signed("<", self.ir.Constant(lanes, [first + k for k in range(self.width)]), self._repeat(n, lanes))
+        numbers = self.ir.Constant(lanes, [first + k for k in range(self.width)])
+        return self.builder.icmp_signed("<", numbers, self._repeat(n, lanes))
 
     def splat(self, pointer: Any) -> Any:
         """The number at ``pointer`` in every lane."""
