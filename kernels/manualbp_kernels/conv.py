@@ -11,7 +11,7 @@ from .cpu.gemm import OUTPUT, PARALLEL_WORK, ROW_BIAS, ZERO, gemm
 from .cpu.jit import jit, num_threads, prange
 from .kernel import kernel
 from .matmul import scale
-from .window import fold, unfold
+from .window import flat, fold, inside, unfold
 
 
 @kernel
@@ -55,13 +55,6 @@ def _by_group(patches, W):
         patches.reshape(patches.shape[0], groups, W.shape[1], *patches.shape[2:]),
         W.reshape(groups, -1, *W.shape[1:]),
     )
-
-
-@jit
-def flat(window):
-    """The window as an array of eight numbers, which parallel loops can be handed."""
-    (kh, kw), (sh, sw), (ph, pw), (dh, dw) = window
-    return np.array((kh, kw, sh, sw, ph, pw, dh, dw))
 
 
 @jit
@@ -123,14 +116,6 @@ def fold_image(dx, patches, first, last, geometry, Ho, Wo):
                     else:
                         for w in range(left, right):
                             target[w * sw + shift] += row[w]
-
-
-@jit
-def inside(shift, stride, size, outputs):
-    """The outputs left ≤ w < right whose pixel w·stride + shift lies within 0 … size − 1."""
-    left = max(0, -(shift // stride))
-    right = min(outputs, (size - 1 - shift) // stride + 1) if shift < size else 0
-    return min(left, outputs), max(right, min(left, outputs))
 
 
 @jit
@@ -239,10 +224,9 @@ def conv2d_weight_gradient_cpu(dW, x, dy, window, beta):
 def sum_channels_cpu(s, x, beta):
     N, C, H, W = x.shape
     scale(s, beta)
-    planes = x.reshape(N, C, H * W)
-    for n in range(N):
-        for c in range(C):
-            total = x.dtype.type(0)
-            for value in planes[n, c]:
-                total += value
-            s[c] += total
+    planes = x.reshape(N * C, H * W)
+    for p in range(N * C):
+        plane, total = planes[p], x.dtype.type(0)
+        for i in range(H * W):
+            total += plane[i]
+        s[p % C] += total

@@ -2,8 +2,11 @@
 
 import numpy as np
 
+from .cpu.jit import jit, num_threads, prange
 from .kernel import kernel
-from .window import fold, unfold
+from .window import flat, fold, unfold
+
+PARALLEL_PASS = 1 << 16  # elements of a pass over memory that pay for waking another thread
 
 
 @kernel
@@ -48,37 +51,92 @@ def _sizes(x, window, y, count_padding):
     return unfold(np.ones((1, 1, *x.shape[2:]), x.dtype), window, y.shape[2:]).sum(axis=(2, 3))
 
 
+@jit
+def max_pool_planes(y, argmax, x, geometry, first, last):
+    """``max_pool2d`` of the planes first ≤ p < last of (planes, H, W) arrays."""
+    kh, kw, sh, sw, ph, pw = geometry[0], geometry[1], geometry[2], geometry[3], geometry[4], geometry[5]
+    H, W = x.shape[1], x.shape[2]
+    Ho, Wo = y.shape[1], y.shape[2]
+    halving = kh == 2 and kw == 2 and sh == 2 and sw == 2 and ph == 0 and pw == 0
+    for p in range(first, last):
+        for h in range(Ho):
+            if halving:
+                max_of_four(y[p, h], argmax[p, h], x[p, 2 * h], x[p, 2 * h + 1], np.int32(2 * h * W), np.int32(W))
+                continue
+            top, bottom = max(h * sh - ph, 0), min(h * sh - ph + kh, H)
+            for w in range(Wo):
+                left, right = max(w * sw - pw, 0), min(w * sw - pw + kw, W)
+                best, place = x[p, top, left], top * W + left
+                for v in range(top, bottom):
+                    for u in range(left, right):
+                        value = x[p, v, u]
+                        wins = (value > best) | ((value != value) & (best == best))
+                        best, place = value if wins else best, v * W + u if wins else place
+                y[p, h, w] = best
+                argmax[p, h, w] = place
+
+
+@jit
+def max_of_four(y, argmax, upper, lower, at, width):
+    """A row of windows 2×2 side by side, the usual ones: ``upper`` and ``lower`` are rows of pixels, ``at`` their index."""
+    for w in range(len(y)):
+        u = np.int32(2 * w)
+        one, place = upper[u], at + u
+        one, place = larger(one, place, upper[u + 1], at + u + np.int32(1))
+        one, place = larger(one, place, lower[u], at + u + width)
+        one, place = larger(one, place, lower[u + 1], at + u + width + np.int32(1))
+        y[w], argmax[w] = one, place
+
+
+@jit
+def larger(best, place, value, there):
+    """The larger value and its place; the first of equals, the first NaN."""
+    wins = (value > best) | ((value != value) & (best == best))
+    return value if wins else best, there if wins else place
+
+
+@jit(parallel=True)
+def parallel_max_pool(y, argmax, x, geometry):
+    threads = num_threads()
+    for t in prange(threads):
+        max_pool_planes(y, argmax, x, geometry, t * len(x) // threads, (t + 1) * len(x) // threads)
+
+
 @max_pool2d.cpu
 def max_pool2d_cpu(y, argmax, x, window):
-    (kh, kw), (sh, sw), (ph, pw), _ = window
     N, C, H, W = x.shape
     Ho, Wo = y.shape[2:]
-    for n in range(N):
-        for c in range(C):
-            for h in range(Ho):
-                top, bottom = max(h * sh - ph, 0), min(h * sh - ph + kh, H)
-                for w in range(Wo):
-                    left, right = max(w * sw - pw, 0), min(w * sw - pw + kw, W)
-                    best, place = x[n, c, top, left], top * W + left
-                    for v in range(top, bottom):
-                        for u in range(left, right):
-                            value = x[n, c, v, u]
-                            if value > best or (value != value and best == best):
-                                best, place = value, v * W + u
-                    y[n, c, h, w] = best
-                    argmax[n, c, h, w] = place
+    planes = (y.reshape(N * C, Ho, Wo), argmax.reshape(N * C, Ho, Wo), x.reshape(N * C, H, W))
+    if x.size >= PARALLEL_PASS and num_threads() > 1:
+        parallel_max_pool(planes[0], planes[1], planes[2], flat(window))
+    else:
+        max_pool_planes(planes[0], planes[1], planes[2], flat(window), 0, N * C)
+
+
+@jit
+def max_pool_back_planes(dx, dy, argmax, first, last):
+    """``max_pool2d_backward`` of the planes first ≤ p < last of (planes, pixels) arrays."""
+    for p in range(first, last):
+        dx[p] = 0
+        for i in range(dy.shape[1]):
+            dx[p, argmax[p, i]] += dy[p, i]
+
+
+@jit(parallel=True)
+def parallel_max_pool_back(dx, dy, argmax):
+    threads = num_threads()
+    for t in prange(threads):
+        max_pool_back_planes(dx, dy, argmax, t * len(dx) // threads, (t + 1) * len(dx) // threads)
 
 
 @max_pool2d_backward.cpu
 def max_pool2d_backward_cpu(dx, dy, argmax):
-    N, C, Ho, Wo = dy.shape
-    for n in range(N):
-        for c in range(C):
-            plane = dx[n, c].ravel()
-            plane[:] = 0
-            for h in range(Ho):
-                for w in range(Wo):
-                    plane[argmax[n, c, h, w]] += dy[n, c, h, w]
+    planes = dx.shape[0] * dx.shape[1]
+    rows = (dx.reshape(planes, -1), dy.reshape(planes, -1), argmax.reshape(planes, -1))
+    if dx.size >= PARALLEL_PASS and num_threads() > 1:
+        parallel_max_pool_back(rows[0], rows[1], rows[2])
+    else:
+        max_pool_back_planes(rows[0], rows[1], rows[2], 0, planes)
 
 
 @avg_pool2d.cpu

@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .cpu.jit import jit
+
 
 class Window(NamedTuple):
     """Where a window looks: output (h, w) and tap (i, j) see input (h·sh + i·dh − ph, w·sw + j·dw − pw).
@@ -46,3 +48,18 @@ def fold(patches, window, shape):
 def _padded_size(window, size, image):
     """Height and width of the padded image: all that a window touches, plus room to write whole strides."""
     return tuple(max(n + p, (o - 1) * s + (k - 1) * d + s) for k, s, p, d, o, n in zip(*window, size, image, strict=True))
+
+
+@jit
+def flat(window):
+    """The window as an array of eight numbers, which parallel loops can be handed."""
+    (kh, kw), (sh, sw), (ph, pw), (dh, dw) = window
+    return np.array((kh, kw, sh, sw, ph, pw, dh, dw))
+
+
+@jit
+def inside(shift, stride, size, outputs):
+    """The outputs left ≤ w < right whose pixel w·stride + shift lies within 0 … size − 1."""
+    left = max(0, -(shift // stride))
+    right = min(outputs, (size - 1 - shift) // stride + 1) if shift < size else 0
+    return min(left, outputs), max(right, min(left, outputs))
