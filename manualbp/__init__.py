@@ -1,6 +1,6 @@
 """manualbp: a neural-network engine whose every derivative is written by hand and can be read."""
 
-from manualbp_kernels import backend, get_backend, set_backend
+from manualbp_kernels import backend, get_backend, get_num_threads, set_backend, set_num_threads
 
 from . import init, layers, losses, optim
 from .checkpoint import load_weights, save_weights
@@ -22,12 +22,14 @@ __all__ = [
     "__version__",
     "backend",
     "get_backend",
+    "get_num_threads",
     "gradcheck",
     "init",
     "load_weights",
     "manual_seed",
     "save_weights",
     "set_backend",
+    "set_num_threads",
     *layers.__all__,
     *losses.__all__,
     *optim.__all__,

@@ -64,13 +64,13 @@ def test_a_sequence_in_two_parts(kind):
         found = tuple(getattr(layer, pattern.format(name)) for name in layer.state_names)
         return found if len(found) > 1 else found[0]
 
-    np.testing.assert_allclose(layer(x[:4]), whole[:4], rtol=1e-13)
+    np.testing.assert_allclose(layer(x[:4]), whole[:4], rtol=1e-12)
     middle = states("{}_n")
-    np.testing.assert_allclose(layer(x[4:], middle), whole[4:], rtol=1e-13)
-    np.testing.assert_allclose(layer.backward(dy[4:]), dx[4:], rtol=1e-13)
+    np.testing.assert_allclose(layer(x[4:], middle), whole[4:], rtol=1e-12)
+    np.testing.assert_allclose(layer.backward(dy[4:]), dx[4:], rtol=1e-12)
     dmiddle = states("d{}0")
     layer(x[:4])
-    np.testing.assert_allclose(layer.backward(dy[:4], dmiddle), dx[:4], rtol=1e-13)
+    np.testing.assert_allclose(layer.backward(dy[:4], dmiddle), dx[:4], rtol=1e-12)
     for parameter, gradient in zip(layer.parameters(), expected, strict=True):
         np.testing.assert_allclose(parameter.grad, gradient, rtol=1e-12, atol=1e-14)
 

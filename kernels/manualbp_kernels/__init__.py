@@ -3,6 +3,17 @@
 They know arrays and nothing of layers. See ``kernel.py`` for the contract.
 """
 
+from .cpu.threads import get_num_threads, set_num_threads
 from .kernel import BACKENDS, KERNELS, Kernel, backend, get_backend, kernel, set_backend
 
-__all__ = ["BACKENDS", "KERNELS", "Kernel", "backend", "get_backend", "kernel", "set_backend"]
+__all__ = [
+    "BACKENDS",
+    "KERNELS",
+    "Kernel",
+    "backend",
+    "get_backend",
+    "get_num_threads",
+    "kernel",
+    "set_backend",
+    "set_num_threads",
+]

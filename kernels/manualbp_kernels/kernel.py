@@ -8,6 +8,7 @@ arguments in the same order: outputs, inputs, geometry, scalars. All write their
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -19,7 +20,7 @@ from .cpu.pointwise import pointwise
 
 BACKENDS = ("fast", "reference")
 KERNELS: dict[str, Kernel] = {}
-_backend = "fast"
+_backend = "reference" if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0") else "fast"  # no JIT, no loops
 
 
 class Kernel:

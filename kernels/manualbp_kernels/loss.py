@@ -229,8 +229,8 @@ def nll_cpu(l, logp, q):
         for b in range(inner):
             s = q.dtype.type(0)
             for k in range(K):
-                s += product_or_zero(q[a, k, b], logp[a, k, b])
-            l[a, b] = -s
+                s -= product_or_zero(q[a, k, b], logp[a, k, b])
+            l[a, b] = s
 
 
 @kernel

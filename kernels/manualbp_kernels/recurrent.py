@@ -107,7 +107,8 @@ def gru_backward(dz, da, dh0, dy, dhn, h, gates, inner, W, reverse):
 # ---------------------------------------------------------------------- loops
 #
 # Samples do not meet in time, so threads share the samples: each takes its rows through all steps without waiting for
-# the others. The functions named ``…_rows`` do that for the rows first ≤ n < last.
+# the others. The functions named ``…_rows`` do that for the rows first ≤ n < last. Their loops are short on purpose: with
+# more than four or five arrays in one, LLVM gives up proving that they do not overlap, and makes no vectors.
 
 
 @jit
@@ -213,9 +214,15 @@ def lstm_rows(h, c, gates, z, Wt, b, reverse, first, last):
         for n in range(first, last):
             a, c_before, c_after, y = gates[t, n], c[before, n], c[after, n], h[after, n]
             i, f, g, o = a[:H], a[H : 2 * H], a[2 * H : 3 * H], a[3 * H :]
+            for k in range(2 * H):
+                a[k] = logistic(a[k])
             for k in range(H):
-                i[k], f[k], g[k], o[k] = logistic(i[k]), logistic(f[k]), tanh(g[k]), logistic(o[k])
+                g[k] = tanh(g[k])
+            for k in range(H):
+                o[k] = logistic(o[k])
+            for k in range(H):
                 c_after[k] = f[k] * c_before[k] + i[k] * g[k]
+            for k in range(H):
                 y[k] = o[k] * tanh(c_after[k])
 
 
@@ -242,6 +249,7 @@ def lstm_cpu(h, c, gates, z, W, b, h0, c0, reverse):
 def lstm_backward_rows(dz, dh0, dc0, dy, c, gates, W, reverse, first, last):
     T, N, H = dy.shape
     zero, one = c.dtype.type(0), c.dtype.type(1)
+    u = np.empty(H, c.dtype)  # tanh c'
     for s in range(T - 1, -1, -1):
         t, before, after = step(s, T, reverse)
         for n in range(first, last):
@@ -250,13 +258,22 @@ def lstm_backward_rows(dz, dh0, dc0, dy, c, gates, W, reverse, first, last):
             di, df, dg, do = d[:H], d[H : 2 * H], d[2 * H : 3 * H], d[3 * H :]
             c_before, c_after = c[before, n], c[after, n]
             for k in range(H):
-                dh, u = delta[k] + dh_n[k], tanh(c_after[k])
-                dc = dc_n[k] + dh * o[k] * (one - u * u)
-                di[k] = dc * g[k] * i[k] * (one - i[k])
-                df[k] = dc * c_before[k] * f[k] * (one - f[k])
-                dg[k] = dc * i[k] * (one - g[k] * g[k])
-                do[k] = dh * u * o[k] * (one - o[k])
-                dc_n[k] = dc * f[k]
+                u[k] = tanh(c_after[k])
+            for k in range(H):
+                dh_n[k] += delta[k]
+            for k in range(H):
+                dc_n[k] += dh_n[k] * o[k] * (one - u[k] * u[k])
+            for k in range(H):
+                do[k] = dh_n[k] * u[k] * o[k] * (one - o[k])
+            for k in range(H):
+                di[k] = dc_n[k] * g[k] * i[k] * (one - i[k])
+            for k in range(H):
+                df[k] = dc_n[k] * c_before[k] * f[k] * (one - f[k])
+            for k in range(H):
+                dg[k] = dc_n[k] * i[k] * (one - g[k] * g[k])
+            for k in range(H):
+                dc_n[k] *= f[k]
+            for k in range(H):
                 dh_n[k] = zero
         add_product(dh0, first, dz, t * N + first, W, last - first)
 
@@ -292,12 +309,14 @@ def gru_rows(h, gates, inner, z, Wt, b, reverse, first, last):
         add_product(sums, 0, h, before * N + first, Wt, last - first)
         for n in range(first, last):
             a, x, gate, a_n, h_before, y = sums[n - first], z[t, n], gates[t, n], inner[t, n], h[before, n], h[after, n]
-            ar, au, an = a[:H], a[H : 2 * H], a[2 * H :]
-            xr, xu, xn = x[:H], x[H : 2 * H], x[2 * H :]
-            r, u, m = gate[:H], gate[H : 2 * H], gate[2 * H :]
+            r, u, m, an, xn = gate[:H], gate[H : 2 * H], gate[2 * H :], a[2 * H :], x[2 * H :]
+            for k in range(2 * H):
+                gate[k] = logistic(x[k] + a[k])
             for k in range(H):
-                r[k], u[k], a_n[k] = logistic(xr[k] + ar[k]), logistic(xu[k] + au[k]), an[k]
+                a_n[k] = an[k]
+            for k in range(H):
                 m[k] = tanh(xn[k] + r[k] * an[k])
+            for k in range(H):
                 y[k] = (one - u[k]) * m[k] + u[k] * h_before[k]
 
 
