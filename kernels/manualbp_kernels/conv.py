@@ -7,11 +7,12 @@ the weights' gradient the channels, so that each sum is made by one thread and i
 
 import numpy as np
 
-from .cpu.gemm import OUTPUT, PARALLEL_WORK, ROW_BIAS, ZERO, gemm
+from .cpu.gemm import BYTES, OUTPUT, PARALLEL_WORK, ROW_BIAS, ZERO, gemm
 from .cpu.jit import jit, num_threads, prange
+from .cpu.simd import VECTORS, add_row, copy_row
 from .kernel import kernel
 from .matmul import scale
-from .window import flat, fold, inside, unfold
+from .window import flat, fold, unfold
 
 
 @kernel
@@ -58,64 +59,82 @@ def _by_group(patches, W):
 
 
 @jit
+def padded_size(x, geometry, Ho, Wo):
+    """Height and width of an image with zeros around it, as far as the windows look; x is (…, H, W)."""
+    kh, kw, sh, sw, ph, pw, dh, dw = unpack(geometry)
+    return max(x.shape[2] + ph, (Ho - 1) * sh + (kh - 1) * dh + 1), max(x.shape[3] + pw, (Wo - 1) * sw + (kw - 1) * dw + 1)
+
+
+@jit
 def unpack(geometry):
     kh, kw, sh, sw = geometry[0], geometry[1], geometry[2], geometry[3]
     return kh, kw, sh, sw, geometry[4], geometry[5], geometry[6], geometry[7]
 
 
 @jit
-def unfold_image(patches, x, first, last, geometry, Ho, Wo):
-    """patches[(c,i,j), (h,w)] = x[c, h·sh + i·dh − ph, w·sw + j·dw − pw] for channels first ≤ c < last, 0 outside."""
-    kh, kw, sh, sw, ph, pw, dh, dw = unpack(geometry)
-    H, W = x.shape[1], x.shape[2]
-    at = 0
-    for c in range(first, last):
-        for i in range(kh):
-            for j in range(kw):
-                shift = j * dw - pw
-                left, right = inside(shift, sw, W, Wo)
-                for h in range(Ho):
-                    v = h * sh + i * dh - ph
-                    row = patches[at : at + Wo]
-                    at += Wo
-                    if v < 0 or v >= H:
-                        row[:] = 0
-                        continue
-                    row[:left] = 0
-                    source = x[c, v]
-                    if sw == 1:
-                        for w in range(left, right):
-                            row[w] = source[w + shift]
-                    else:
-                        for w in range(left, right):
-                            row[w] = source[w * sw + shift]
-                    row[right:] = 0
+def pad(padded, x, geometry, Hp, Wp):
+    """padded[c, v + ph, u + pw] = x[c, v, u], 0 around it."""
+    ph, pw = geometry[4], geometry[5]
+    C, H, W = x.shape
+    padded[: C * Hp * Wp] = 0
+    for c in range(C):
+        for v in range(min(H, Hp - ph)):
+            to = (c * Hp + v + ph) * Wp + pw
+            for u in range(min(W, Wp - pw)):
+                padded[to + u] = x[c, v, u]
 
 
 @jit
-def fold_image(dx, patches, first, last, geometry, Ho, Wo):
-    """dx[c, h·sh + i·dh − ph, w·sw + j·dw − pw] += patches[(c,i,j), (h,w)] for first ≤ c < last, inside the image."""
-    kh, kw, sh, sw, ph, pw, dh, dw = unpack(geometry)
-    H, W = dx.shape[1], dx.shape[2]
-    at = 0
-    for c in range(first, last):
+def crop(x, padded, geometry, Hp, Wp):
+    """x[c, v, u] = padded[c, v + ph, u + pw], the transpose of ``pad``."""
+    ph, pw = geometry[4], geometry[5]
+    C, H, W = x.shape
+    for c in range(C):
+        for v in range(H):
+            of = (c * Hp + v + ph) * Wp + pw
+            for u in range(W):
+                x[c, v, u] = padded[of + u]
+
+
+@jit
+def unfold_image(patches, padded, C, geometry, Hp, Wp, Ho, Wo):
+    """patches[(c,i,j), (h,w)] = padded[c, h·sh + i·dh, w·sw + j·dw]; a row is copied by the vector."""
+    kh, kw, sh, sw, _, _, dh, dw = unpack(geometry)
+    step = VECTORS * (BYTES // patches.itemsize)
+    to = 0
+    for c in range(C):
         for i in range(kh):
             for j in range(kw):
-                shift = j * dw - pw
-                left, right = inside(shift, sw, W, Wo)
                 for h in range(Ho):
-                    v = h * sh + i * dh - ph
-                    row = patches[at : at + Wo]
-                    at += Wo
-                    if v < 0 or v >= H:
-                        continue
-                    target = dx[c, v]
+                    of = (c * Hp + h * sh + i * dh) * Wp + j * dw
                     if sw == 1:
-                        for w in range(left, right):
-                            target[w + shift] += row[w]
+                        for w in range(0, Wo, step):
+                            copy_row(patches, to + w, padded, of + w, min(step, Wo - w))
                     else:
-                        for w in range(left, right):
-                            target[w * sw + shift] += row[w]
+                        for w in range(Wo):
+                            patches[to + w] = padded[of + w * sw]
+                    to += Wo
+
+
+@jit
+def fold_image(padded, patches, C, geometry, Hp, Wp, Ho, Wo):
+    """padded[c, h·sh + i·dh, w·sw + j·dw] += patches[(c,i,j), (h,w)], from zero."""
+    kh, kw, sh, sw, _, _, dh, dw = unpack(geometry)
+    step = VECTORS * (BYTES // patches.itemsize)
+    padded[: C * Hp * Wp] = 0
+    of = 0
+    for c in range(C):
+        for i in range(kh):
+            for j in range(kw):
+                for h in range(Ho):
+                    to = (c * Hp + h * sh + i * dh) * Wp + j * dw
+                    if sw == 1:
+                        for w in range(0, Wo, step):
+                            add_row(padded, to + w, patches, of + w, min(step, Wo - w))
+                    else:
+                        for w in range(Wo):
+                            padded[to + w * sw] += patches[of + w]
+                    of += Wo
 
 
 @jit
@@ -125,11 +144,13 @@ def convolve(y, x, W, start, bias, geometry, first, last):
     Cg, P = W.shape[1], Ho * Wo
     groups = x.shape[1] // Cg
     Og, K = O // groups, W.size // O
-    patches = np.empty(K * P, x.dtype)
+    Hp, Wp = padded_size(x, geometry, Ho, Wo)
+    padded, patches = np.empty(Cg * Hp * Wp, x.dtype), np.empty(K * P + BYTES, x.dtype)
     out, filters = y.ravel(), W.ravel()
     for n in range(first, last):
         for g in range(groups):
-            unfold_image(patches, x[n], g * Cg, (g + 1) * Cg, geometry, Ho, Wo)
+            pad(padded, x[n, g * Cg : (g + 1) * Cg], geometry, Hp, Wp)
+            unfold_image(patches, padded, Cg, geometry, Hp, Wp, Ho, Wo)
             gemm(Og, P, K, out, (n * O + g * Og) * P, P, filters, g * Og * K, K, 1, patches, 0, P, 1, start, bias, g * Og)
 
 
@@ -140,13 +161,14 @@ def convolve_back(dx, dy, W, geometry, first, last):
     Cg, P = W.shape[1], Ho * Wo
     groups = dx.shape[1] // Cg
     Og, K = O // groups, W.size // O
-    patches = np.empty(K * P, dx.dtype)
+    Hp, Wp = padded_size(dx, geometry, Ho, Wo)
+    padded, patches = np.empty(Cg * Hp * Wp, dx.dtype), np.empty(K * P, dx.dtype)
     delta, filters = dy.ravel(), W.ravel()
     for n in range(first, last):
-        scale(dx[n], 0)
         for g in range(groups):
             gemm(K, P, Og, patches, 0, P, filters, g * Og * K, 1, K, delta, (n * O + g * Og) * P, P, 1, ZERO, patches, 0)
-            fold_image(dx[n], patches, g * Cg, (g + 1) * Cg, geometry, Ho, Wo)
+            fold_image(padded, patches, Cg, geometry, Hp, Wp, Ho, Wo)
+            crop(dx[n, g * Cg : (g + 1) * Cg], padded, geometry, Hp, Wp)
 
 
 @jit
@@ -158,11 +180,13 @@ def correlate(dW, x, dy, geometry, first, last):
     Og, K = O // groups, dW.size // O
     taps = K // Cg
     columns = (last - first) * taps
-    patches = np.empty(columns * P, x.dtype)
+    Hp, Wp = padded_size(x, geometry, Ho, Wo)
+    padded, patches = np.empty((last - first) * Hp * Wp, x.dtype), np.empty(columns * P + BYTES, x.dtype)
     delta, gradients = dy.ravel(), dW.ravel()
     for n in range(N):
         for g in range(groups):
-            unfold_image(patches, x[n], g * Cg + first, g * Cg + last, geometry, Ho, Wo)
+            pad(padded, x[n, g * Cg + first : g * Cg + last], geometry, Hp, Wp)
+            unfold_image(patches, padded, last - first, geometry, Hp, Wp, Ho, Wo)
             to, of = g * Og * K + first * taps, (n * O + g * Og) * P
             gemm(Og, columns, P, gradients, to, K, delta, of, P, 1, patches, 0, 1, P, OUTPUT, patches, 0)
 

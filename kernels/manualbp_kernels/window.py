@@ -55,11 +55,3 @@ def flat(window):
     """The window as an array of eight numbers, which parallel loops can be handed."""
     (kh, kw), (sh, sw), (ph, pw), (dh, dw) = window
     return np.array((kh, kw, sh, sw, ph, pw, dh, dw))
-
-
-@jit
-def inside(shift, stride, size, outputs):
-    """The outputs left ≤ w < right whose pixel w·stride + shift lies within 0 … size − 1."""
-    left = max(0, -(shift // stride))
-    right = min(outputs, (size - 1 - shift) // stride + 1) if shift < size else 0
-    return min(left, outputs), max(right, min(left, outputs))

@@ -99,6 +99,25 @@ def copy_row(typing, D, d0, S, s0, n):
     return signature, emit
 
 
+@Intrinsic
+def add_row(typing, D, d0, S, s0, n):
+    """D[d0 + j] += S[s0 + j] for j < n ≤ 2 vectors."""
+    from numba import types
+
+    i = types.int64
+    signature = types.void(D, i, S, i, i)
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        e = Emitter(context, builder, signature.args[0].dtype)
+        D, S = (e.array(signature.args[k], args[k], args[k + 1]) for k in (0, 2))
+        for v in range(VECTORS):
+            mask, to, of = e.mask(args[4], v * e.width), e.at(D, v * e.width), e.at(S, v * e.width)
+            e.store(builder.fadd(e.load(to, mask), e.load(of, mask)), to, mask)
+        return context.get_dummy_value()
+
+    return signature, emit
+
+
 def _emit_tile(e: Emitter, C, A, B, bias, ldc, a_row, a_step, b_step, K, m, n, start):  # type: ignore[no-untyped-def]
     b, rows, vectors = e.builder, range(ROWS), range(VECTORS)
     # Rows beyond m are computed from the last one, which is there, and not stored.
