@@ -19,7 +19,7 @@ _wanted: int | None = None
 def set_num_threads(number: int) -> None:
     """Let kernels use up to ``number`` threads, process-wide; at most ``NUMBA_NUM_THREADS``. Results do not depend on it."""
     global _wanted
-    if not isinstance(number, int) or number < 1:
+    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
         raise ValueError(f"the number of threads must be an integer of at least 1, got {number!r}")
     _wanted = number
     if _number.value:
