@@ -67,6 +67,10 @@ class Layer(Workspace):
         """∂L/∂x from ∂L/∂y; adds ∂L/∂θ to every parameter's gradient."""
         raise NotImplementedError(f"{type(self).__name__} has no backward")
 
+    def backward_weights(self, dy: Array) -> None:
+        """As ``backward``, for when nobody wants ∂L/∂x; a layer that can do so leaves its computation out."""
+        self.backward(dy)
+
     def __call__(self, *args: Any, **kwargs: Any) -> Array:
         return self.forward(*args, **kwargs)
 

@@ -62,6 +62,21 @@ class Sequential(Layer):
             raise _located(error, i) from None
         return dy
 
+    def backward_weights(self, dy: Array) -> None:
+        """``backward`` down to the first layer with parameters, where it ends: the input's gradient is left out."""
+        first, i = self._first, len(self.layers)
+        try:
+            for layer in reversed(self.layers[first + 1 :]):
+                i -= 1
+                dy = layer.backward(dy)  # (2)
+            i = first
+            for layer in self.layers[first : first + 1]:
+                layer.backward_weights(dy)
+        except (ValueError, TypeError, RuntimeError) as error:
+            raise _located(error, i) from None
+        for layer in self.layers[:first]:
+            layer.cache = None
+
     def zero_grad(self) -> None:
         for gradient in self._gradients:
             fill(gradient, 0.0)
@@ -69,6 +84,11 @@ class Sequential(Layer):
     @cached_property
     def _gradients(self) -> list[Array]:
         return [gradient for _, _, gradient in runs(self.parameters())]
+
+    @cached_property
+    def _first(self) -> int:
+        """The first layer with parameters."""
+        return next((i for i, layer in enumerate(self.layers) if layer.parameters()), 0)
 
     # ------------------------------------------------------------------ training, as functions in training.py
 

@@ -141,7 +141,7 @@ def _train_epoch(
         prediction = net.forward(xb)
         value = float(loss.forward(prediction, yb))
         optimizer.zero_grad()
-        net.backward(loss.backward())
+        net.backward_weights(loss.backward())
         optimizer.step()
         averages.add(len(batch), {"loss": value, **{name: f(prediction, yb) for name, f in metrics.items()}})
         bar.update()

@@ -577,3 +577,19 @@ def test_five_steps_of_any_network_are_pytorchs(torch, training):
         stepper.step()
     for parameter, tensor in zip(net.parameters(), theirs.parameters(), strict=True):
         assert_close(parameter.value, tensor.detach().numpy(), terms=5 * terms)
+
+
+def test_backward_weights_is_backward_without_the_inputs_gradient():
+    net = mb.Sequential(mb.Reshape(1, 6, 6), mb.Conv2d(1, 3, 3), mb.ReLU(), mb.Flatten(), mb.Linear(48, 2))
+    x = np.random.default_rng(0).standard_normal((4, 36)).astype(np.float32)
+    dy = np.ones((4, 2), np.float32)
+    net(x)
+    net.backward(dy)
+    expected = [p.grad.copy() for p in net.parameters()]
+    net.zero_grad()
+    net(x)
+    assert net.backward_weights(dy) is None
+    assert all(np.array_equal(p.grad, g) for p, g in zip(net.parameters(), expected, strict=True))
+    assert all(layer.cache is None for layer in net)
+    with pytest.raises(RuntimeError, match="in layer 4 of Sequential"):
+        net.backward_weights(dy)

@@ -82,7 +82,7 @@ def test_python_threads_that_train_at_once_do_not_disturb_each_other():
 
 
 def job(_):
-    return [np.asarray(a).sum() for a in train()], mb.get_num_threads()
+    return train(), mb.get_num_threads()
 
 
 def start_methods():
@@ -93,11 +93,11 @@ def start_methods():
 @pytest.mark.parametrize("method", start_methods())
 def test_child_processes_work(method):
     mb.set_num_threads(2)
-    expected = [np.asarray(a).sum() for a in train()]
+    expected = train()
     with multiprocessing.get_context(method).Pool(2) as pool:
         results = pool.map(job, range(2))
     for got, threads in results:
-        assert got == expected
+        assert [k for k, pair in enumerate(zip(got, expected, strict=True)) if not np.array_equal(*pair)] == []
         assert method != "fork" or threads == 1
 
 

@@ -51,7 +51,7 @@ class Kernel:
 
     def cpu(self, function: Callable[..., None]) -> Jit:
         """Decorator: the loops for the processor, compiled by Numba when first called."""
-        form = jit(function, name=self.name)
+        form: Jit = jit(function, name=self.name)
         self._add("cpu", form)
         return form
 

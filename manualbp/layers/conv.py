@@ -93,12 +93,19 @@ class Conv2d(Layer):
 
     def backward(self, dy: Array) -> Array:
         (x,), dy = self.recall(dy)
+        self._add_gradients(x, dy)
         dx = self.empty("dx", x.shape, self.dtype)
+        conv2d_input_gradient(dx, dy, self.W, self.window)  # (5) (6)
+        return dx
+
+    def backward_weights(self, dy: Array) -> None:
+        (x,), dy = self.recall(dy)
+        self._add_gradients(x, dy)
+
+    def _add_gradients(self, x: Array, dy: Array) -> None:
         conv2d_weight_gradient(self.dW, x, dy, self.window, 1.0)  # (3)
         if self.b is not None:
             sum_channels(self.db, dy, 1.0)  # (4)
-        conv2d_input_gradient(dx, dy, self.W, self.window)  # (5) (6)
-        return dx
 
     @staticmethod
     def _weight_shape(out_channels: int, in_channels: int, kernel: tuple[int, int]) -> Shape:
@@ -165,13 +172,15 @@ class Conv1d(Conv2d):
 
     def backward(self, dy: Array) -> Array:
         (x,), dy = self.recall(dy)
+        self._add_gradients(x, dy)
         dx = self.empty("dx", x.shape, self.dtype)
-        delta = dy[:, :, None]
-        conv2d_weight_gradient(self.dW[:, :, None], x, delta, self.window, 1.0)  # (3)
-        if self.b is not None:
-            sum_channels(self.db, delta, 1.0)  # (4)
-        conv2d_input_gradient(dx, delta, self.W[:, :, None], self.window)  # (5) (6)
+        conv2d_input_gradient(dx, dy[:, :, None], self.W[:, :, None], self.window)  # (5) (6)
         return dx[:, :, 0]
+
+    def _add_gradients(self, x: Array, dy: Array) -> None:
+        conv2d_weight_gradient(self.dW[:, :, None], x, dy[:, :, None], self.window, 1.0)  # (3)
+        if self.b is not None:
+            sum_channels(self.db, dy[:, :, None], 1.0)  # (4)
 
     @staticmethod
     def _weight_shape(out_channels: int, in_channels: int, kernel: tuple[int, int]) -> Shape:

@@ -56,13 +56,21 @@ class Linear(Layer):
 
     def backward(self, dy: Array) -> Array:
         (x,), dy = self.recall(dy)
+        delta = self._add_gradients(x, dy)
         dx = self.empty("dx", x.shape, self.dtype)
+        matmul_nn(dx.reshape(-1, self.in_features), delta, self.W, 0.0)  # (4)
+        return dx
+
+    def backward_weights(self, dy: Array) -> None:
+        (x,), dy = self.recall(dy)
+        self._add_gradients(x, dy)
+
+    def _add_gradients(self, x: Array, dy: Array) -> Array:
         delta = dy.reshape(-1, self.out_features)
         matmul_tn(self.dW, delta, x.reshape(-1, self.in_features), 1.0)  # (2)
         if self.b is not None:
             sum_rows(self.db, delta, 1.0)  # (3)
-        matmul_nn(dx.reshape(-1, self.in_features), delta, self.W, 0.0)  # (4)
-        return dx
+        return delta
 
     def describe(self) -> str:
         return f"{self.in_features} → {self.out_features}" + (", no bias" if self.b is None else "")

@@ -115,11 +115,11 @@ def fingerprint() -> str:
 
 def _one_version(dispatcher: Any) -> None:
     """Compile for an integer, not once more for each number that a caller writes out."""
-    from numba.core.types import unliteral
+    from numba.core.types import misc
 
     choose = dispatcher.get_call_template
     dispatcher.get_call_template = lambda args, kws: choose(
-        tuple(map(unliteral, args)), {name: unliteral(kind) for name, kind in kws.items()}
+        tuple(map(misc.unliteral, args)), {name: misc.unliteral(kind) for name, kind in kws.items()}
     )
 
 

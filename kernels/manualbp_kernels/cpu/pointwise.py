@@ -30,4 +30,5 @@ def pointwise(scalar: Callable[..., Any], arrays: int, name: str) -> Jit:
         for i in range(out.size):
             out[i] = f(a[i], b[i], c[i], *constants)
 
-    return jit((loop_1, loop_2, loop_3)[arrays - 1], name=name)
+    loop: Jit = jit((loop_1, loop_2, loop_3)[arrays - 1], name=name)
+    return loop

@@ -58,7 +58,7 @@ def tile(typing, C, c0, ldc, A, a0, a_row, a_step, B, b0, b_step, K, m, n, start
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         e = Emitter(context, builder, signature.args[0].dtype)
         pointers = [e.array(signature.args[k], args[k], args[k + 1]) for k in (0, 3, 7, 14)]
-        _emit_tile(e, *pointers, args[2], args[5], args[6], *args[9:14])
+        _emit_tile(e, *pointers, args[2], args[5], args[6], *args[9:14])  # type: ignore[call-arg]
         return context.get_dummy_value()
 
     return signature, emit
