@@ -45,7 +45,7 @@ def step_of_manualbp(build, x, y, loss):
     def step():
         loss(net(x), y)
         net.zero_grad()
-        net.backward(loss.backward())
+        net.backward_weights(loss.backward())
         optimizer.step()
 
     return step

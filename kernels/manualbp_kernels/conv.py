@@ -250,7 +250,12 @@ def sum_channels_cpu(s, x, beta):
     scale(s, beta)
     planes = x.reshape(N * C, H * W)
     for p in range(N * C):
-        plane, total = planes[p], x.dtype.type(0)
-        for i in range(H * W):
-            total += plane[i]
-        s[p % C] += total
+        s[p % C] += sum_plane(planes[p])
+
+
+@jit(reorder=True)
+def sum_plane(x):
+    total = x.dtype.type(0)
+    for i in range(x.size):
+        total += x[i]
+    return total

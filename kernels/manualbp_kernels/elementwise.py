@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from .cpu.jit import jit
 from .kernel import kernel
 
 
@@ -59,11 +60,16 @@ def total(s, x):
 
 @total.cpu
 def total_cpu(s, x):
-    x = x.ravel()
+    s[0] = sum_all(x.ravel())
+
+
+@jit(reorder=True)
+def sum_all(x):
+    """Σ x in float64."""
     t = 0.0
     for i in range(x.size):
         t += x[i]
-    s[0] = t
+    return t
 
 
 @kernel

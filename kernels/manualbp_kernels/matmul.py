@@ -105,7 +105,7 @@ def linear_cpu(y, x, W, b):
         product(m, n, k, c, n, a, k, 1, w, 1, k, start, bias)
 
 
-@jit
+@jit(reorder=True)
 def dot_rows(C, A, B, m, n, k, start, bias):
     """C[i,j] = s + Σ_p A[i,p] B[j,p] for few rows of A: both lie along p, so this is dot products, four at a time."""
     for i in range(m):

@@ -66,7 +66,7 @@ def log_softmax_cpu(y, x):
             for k in range(1, K):
                 largest = max(largest, x[a, k, b])
             total = x.dtype.type(0)
-            for k in range(K):  # in a loop of its own, or the compiler may form x − (largest + log_total)
+            for k in range(K):
                 y[a, k, b] = x[a, k, b] - largest
                 total += exp(y[a, k, b])
             log_total = np.log(total)

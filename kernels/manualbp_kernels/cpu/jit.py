@@ -14,20 +14,22 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-# Sums may be reordered and multiply-adds fused. Never "nnan" or "ninf" (a NaN stays a NaN), never "arcp": x / 3 is
-# not x * (1/3), and small integers must come out exact.
-FASTMATH = {"reassoc", "contract", "nsz"}
-EXACT = {"contract"}  # sums as they are written, where the order of rounding is the point
+# Multiply-adds may be fused. Never "nnan" or "ninf" (a NaN stays a NaN), never "arcp": x / 3 is not x * (1/3), and small
+# integers must come out exact.
+FASTMATH = {"contract", "nsz"}
+# Only long sums may be reordered, so that they become vectors. Anywhere else the order in which a formula is written is
+# the order in which it is rounded: else the bits would depend on how often LLVM has passed over the code.
+REORDER = FASTMATH | {"reassoc"}
 
 
 class Jit:
     """A function that Numba compiles when it is first called. Other compiled functions may call it."""
 
-    def __init__(self, function: Callable[..., Any], name: str, parallel: bool = False, exact: bool = False) -> None:
+    def __init__(self, function: Callable[..., Any], name: str, parallel: bool = False, reorder: bool = False) -> None:
         self.function = function
         self.name = name
         self.parallel = parallel
-        self.fastmath = EXACT if exact else FASTMATH
+        self.fastmath = REORDER if reorder else FASTMATH
         self.__doc__ = function.__doc__
 
     def __call__(self, *args: Any) -> Any:
@@ -56,15 +58,15 @@ class Jit:
 
 
 def jit(
-    function: Callable[..., Any] | None = None, *, name: str | None = None, parallel: bool = False, exact: bool = False
+    function: Callable[..., Any] | None = None, *, name: str | None = None, parallel: bool = False, reorder: bool = False
 ) -> Any:
     """Decorator: compile ``function`` with Numba on its first call.
 
-    ``parallel`` lets ``prange`` share its rounds out; ``exact`` forbids reordering sums.
+    ``parallel`` lets ``prange`` share its rounds out; ``reorder`` allows its sums to be added in vectors.
     """
     if function is None:
-        return lambda function: jit(function, name=name, parallel=parallel, exact=exact)
-    return Jit(function, name or function.__name__, parallel, exact)
+        return lambda function: jit(function, name=name, parallel=parallel, reorder=reorder)
+    return Jit(function, name or function.__name__, parallel, reorder)
 
 
 def prange(rounds: int) -> range:
