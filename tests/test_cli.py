@@ -149,3 +149,15 @@ def test_version_and_examples(capsys):
     assert mb.__version__ in capsys.readouterr().out
     assert main(["example", "worked"]) == 0
     assert "0.7514   0.7729" in capsys.readouterr().out
+
+
+def test_a_reader_that_has_seen_enough_is_no_mistake():
+    process = subprocess.Popen(
+        [sys.executable, "-m", "manualbp", "example", "line"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(),
+    )  # fmt: skip
+    assert process.stdout.readline().startswith("before")
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    process.stderr.close()
+    process.wait(timeout=60)
