@@ -82,6 +82,7 @@ def test_python_threads_that_train_at_once_do_not_disturb_each_other():
 
 
 def job(_):
+    mb.set_num_threads(2)  # in a forked child a wish that must not come true: OpenMP would end the process
     return train(), mb.get_num_threads()
 
 

@@ -78,9 +78,9 @@ def pad(padded, x, geometry, Hp, Wp):
     C, H, W = x.shape
     padded[: C * Hp * Wp] = 0
     for c in range(C):
-        for v in range(min(H, Hp - ph)):
+        for v in range(H):
             to = (c * Hp + v + ph) * Wp + pw
-            for u in range(min(W, Wp - pw)):
+            for u in range(W):
                 padded[to + u] = x[c, v, u]
 
 

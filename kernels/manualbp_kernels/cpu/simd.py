@@ -84,24 +84,17 @@ def transpose(typing, D, d0, d_step, S, s0, s_step, rows, columns):
 @Intrinsic
 def copy_row(typing, D, d0, S, s0, n):
     """D[d0 + j] = S[s0 + j] for j < n, and 0 for n ≤ j < 2 vectors: a row of a panel."""
-    from numba import types
-
-    i = types.int64
-    signature = types.void(D, i, S, i, i)
-
-    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        e = Emitter(context, builder, signature.args[0].dtype)
-        D, S = (e.array(signature.args[k], args[k], args[k + 1]) for k in (0, 2))
-        for v in range(VECTORS):
-            e.store(e.load(e.at(S, v * e.width), e.mask(args[4], v * e.width)), e.at(D, v * e.width))
-        return context.get_dummy_value()
-
-    return signature, emit
+    return _along_a_row(D, S, lambda e, to, of, mask: e.store(e.load(of, mask), to))
 
 
 @Intrinsic
 def add_row(typing, D, d0, S, s0, n):
     """D[d0 + j] += S[s0 + j] for j < n ≤ 2 vectors."""
+    return _along_a_row(D, S, lambda e, to, of, mask: e.store(e.builder.fadd(e.load(to, mask), e.load(of, mask)), to, mask))
+
+
+def _along_a_row(D: Any, S: Any, each: Callable[..., None]) -> Any:
+    """Signature and IR of (D, d0, S, s0, n): ``each(e, to, of, mask)`` for the two vectors from D[d0] and S[s0]."""
     from numba import types
 
     i = types.int64
@@ -110,9 +103,8 @@ def add_row(typing, D, d0, S, s0, n):
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         e = Emitter(context, builder, signature.args[0].dtype)
         D, S = (e.array(signature.args[k], args[k], args[k + 1]) for k in (0, 2))
-        for v in range(VECTORS):
-            mask, to, of = e.mask(args[4], v * e.width), e.at(D, v * e.width), e.at(S, v * e.width)
-            e.store(builder.fadd(e.load(to, mask), e.load(of, mask)), to, mask)
+        for first in range(0, VECTORS * e.width, e.width):
+            each(e, e.at(D, first), e.at(S, first), e.mask(args[4], first))
         return context.get_dummy_value()
 
     return signature, emit

@@ -14,6 +14,7 @@ from typing import Any
 
 _number = ctypes.c_int64(0)  # 0: not started, no threading layer is loaded
 _wanted: int | None = None
+_forked = False  # from a parent that had loaded a threading layer
 
 
 def set_num_threads(number: int) -> None:
@@ -60,16 +61,15 @@ def start() -> Any:
 def _allowed() -> int:
     from numba import config, threading_layer
 
-    most = 1 if threading_layer() == "workqueue" else int(config.NUMBA_NUM_THREADS)
+    most = 1 if _forked or threading_layer() == "workqueue" else int(config.NUMBA_NUM_THREADS)
     return min(_wanted or most, most)
 
 
 def _alone() -> None:
-    """In a forked child: serial from here on, if the parent had loaded a threading layer."""
+    """In a forked child: serial from here on, whatever is asked for, if the parent had loaded a threading layer."""
+    global _forked
     if _number.value:
-        _number.value = 1
-        global _wanted
-        _wanted = 1
+        _forked, _number.value = True, 1
 
 
 if hasattr(os, "register_at_fork"):
