@@ -1,15 +1,23 @@
 """Convolution of (N, C, H, W) images and its two gradients, in groups: filter o sees the channels of its own group.
 
-The loops take one image at a time and write its patches x̃ as a matrix of K = C/g·kh·kw rows and P = Ho·Wo columns, which
-stays in the cache; convolution is then the product W x̃, its gradients δ x̃ᵀ and Wᵀ δ. Threads share the images, and for
-the weights' gradient the channels, so that each sum is made by one thread and in one order.
+Written as matrices a convolution is the product W x̃ of K = C/g·kh·kw patch rows and P = Ho·Wo columns, its gradients are
+δ x̃ᵀ and Wᵀ δ. The patches are never written out: with zeros around the image, row (c,i,j) of x̃ is the image itself read
+from tap (i,j) of channel c on, and the tile of ``gemm.py`` takes where its rows begin from a table:
+
+    image with its zeros   ┌ · · · · · ┐     row (i,j) = (0,0)   · · · · · · a b c · · d e f …
+      (Wp = 5 pixels wide) │ · a b c · │     row (i,j) = (0,1)   · · · · · a b c · · d e f · …     one number further
+                           │ · d e f · │     row (i,j) = (1,0)   · a b c · · d e f · · …           Wp numbers further
+                           └ · · · · · ┘     column h·Wp + w is output (h,w); columns with w ≥ Wo are thrown away
+
+The input's gradient is the same thing: δ with zeros around it, the filters turned by 180°, which is one more table.
+Only strides need more: their patches are written out, image by image.
 """
 
 import numpy as np
 
-from .cpu.gemm import BYTES, OUTPUT, PARALLEL_WORK, ROW_BIAS, ZERO, gemm
+from .cpu.gemm import BYTES, KC, OUTPUT, PARALLEL_WORK, ROW_BIAS, ZERO, block, gemm, pack, panel_of
 from .cpu.jit import jit, num_threads, prange
-from .cpu.simd import VECTORS, add_row, copy_row
+from .cpu.simd import copy_part, copy_row
 from .kernel import kernel
 from .matmul import scale
 from .window import flat, fold, unfold
@@ -58,158 +66,241 @@ def _by_group(patches, W):
     )
 
 
+# ---------------------------------------------------------------------- where things lie
+#
+# A window is eight numbers (window.flat): kh, kw, strides sh, sw, padding ph, pw, dilation dh, dw.
+
+
 @jit
-def padded_size(x, geometry, Ho, Wo):
+def padded_size(x, window, Ho, Wo):
     """Height and width of an image with zeros around it, as far as the windows look; x is (…, H, W)."""
-    kh, kw, sh, sw, ph, pw, dh, dw = unpack(geometry)
+    kh, kw, sh, sw, ph, pw, dh, dw = unpack(window)
     return max(x.shape[2] + ph, (Ho - 1) * sh + (kh - 1) * dh + 1), max(x.shape[3] + pw, (Wo - 1) * sw + (kw - 1) * dw + 1)
 
 
 @jit
-def unpack(geometry):
-    kh, kw, sh, sw = geometry[0], geometry[1], geometry[2], geometry[3]
-    return kh, kw, sh, sw, geometry[4], geometry[5], geometry[6], geometry[7]
+def unpack(window):
+    kh, kw, sh, sw = window[0], window[1], window[2], window[3]
+    return kh, kw, sh, sw, window[4], window[5], window[6], window[7]
 
 
 @jit
-def pad(padded, x, geometry, Hp, Wp):
-    """padded[c, v + ph, u + pw] = x[c, v, u], 0 around it."""
-    ph, pw = geometry[4], geometry[5]
-    C, H, W = x.shape
-    padded[: C * Hp * Wp] = 0
+def tap_table(C, window, Hp, Wp):
+    """Where in a padded image tap (c,i,j) of the first window lies."""
+    kh, kw, _, _, _, _, dh, dw = unpack(window)
+    taps = np.empty(C * kh * kw, np.int64)
+    for k in range(len(taps)):
+        c, i, j = k // (kh * kw), k // kw % kh, k % kw
+        taps[k] = (c * Hp + i * dh) * Wp + j * dw
+    return taps
+
+
+@jit
+def pixel_table(window, Wp, Ho, Wo):
+    """How far from the first window, in a padded image, window (h,w) lies."""
+    pixels = np.empty(Ho * Wo, np.int64)
+    for p in range(len(pixels)):
+        pixels[p] = p // Wo * window[2] * Wp + p % Wo * window[3]
+    return pixels
+
+
+@jit
+def multiples(size, step):
+    """0, step, 2 step, …"""
+    table = np.empty(size, np.int64)
+    for i in range(size):
+        table[i] = i * step
+    return table
+
+
+@jit
+def turned(taps, channels, K):
+    """Where in W[·,c] the weight of tap (o,i,j) lies when the filters are turned by 180°; K numbers a filter."""
+    table = np.empty(channels * taps, np.int64)
+    for k in range(len(table)):
+        table[k] = k // taps * K + taps - 1 - k % taps
+    return table
+
+
+@jit
+def zeros_around(C, Hp, Wp, x):
+    """Room for ``pad``; the zeros are written once, only what lies between them changes."""
+    return np.zeros(C * Hp * Wp + BYTES, x.dtype)
+
+
+@jit
+def pad(padded, x, x0, C, H, W, window, Hp, Wp):
+    """padded[c, v + ph, u + pw] = x[c, v, u], C planes from x[x0]. A vector too many is written: zeros, before their pixels."""
+    step = BYTES // x.itemsize
     for c in range(C):
         for v in range(H):
-            to = (c * Hp + v + ph) * Wp + pw
-            for u in range(W):
-                padded[to + u] = x[c, v, u]
+            to, of = (c * Hp + v + window[4]) * Wp + window[5], x0 + (c * H + v) * W
+            for u in range(0, W, step):
+                copy_row(padded, to + u, x, of + u, min(step, W - u))
 
 
 @jit
-def crop(x, padded, geometry, Hp, Wp):
-    """x[c, v, u] = padded[c, v + ph, u + pw], the transpose of ``pad``."""
-    ph, pw = geometry[4], geometry[5]
-    C, H, W = x.shape
-    for c in range(C):
-        for v in range(H):
-            of = (c * Hp + v + ph) * Wp + pw
-            for u in range(W):
-                x[c, v, u] = padded[of + u]
+def crop(y, y0, width, padded, p0, stride, rows):
+    """Row r of y (width numbers, one after another) is row r of ``padded`` (stride numbers apart)."""
+    step = BYTES // y.itemsize
+    for r in range(rows):
+        for w in range(0, width, step):
+            copy_part(y, y0 + r * width + w, padded, p0 + r * stride + w, min(step, width - w))
+
+
+# ---------------------------------------------------------------------- loops
 
 
 @jit
-def unfold_image(patches, padded, C, geometry, Hp, Wp, Ho, Wo):
-    """patches[(c,i,j), (h,w)] = padded[c, h·sh + i·dh, w·sw + j·dw]; a row is copied by the vector."""
-    kh, kw, sh, sw, _, _, dh, dw = unpack(geometry)
-    step = VECTORS * (BYTES // patches.itemsize)
-    to = 0
-    for c in range(C):
-        for i in range(kh):
-            for j in range(kw):
-                for h in range(Ho):
-                    of = (c * Hp + h * sh + i * dh) * Wp + j * dw
-                    if sw == 1:
-                        for w in range(0, Wo, step):
-                            copy_row(patches, to + w, padded, of + w, min(step, Wo - w))
-                    else:
-                        for w in range(Wo):
-                            patches[to + w] = padded[of + w * sw]
-                    to += Wo
+def slide(y, x, W, rows, steps, start, bias, window, share):
+    """y[n,o,h,w] = s + Σ_k W[rows[o] + steps[k]] x̃[n,k,h,w], k = (c,i,j), for the images and filters of ``share``.
 
-
-@jit
-def fold_image(padded, patches, C, geometry, Hp, Wp, Ho, Wo):
-    """padded[c, h·sh + i·dh, w·sw + j·dw] += patches[(c,i,j), (h,w)], from zero."""
-    kh, kw, sh, sw, _, _, dh, dw = unpack(geometry)
-    step = VECTORS * (BYTES // patches.itemsize)
-    padded[: C * Hp * Wp] = 0
-    of = 0
-    for c in range(C):
-        for i in range(kh):
-            for j in range(kw):
-                for h in range(Ho):
-                    to = (c * Hp + h * sh + i * dh) * Wp + j * dw
-                    if sw == 1:
-                        for w in range(0, Wo, step):
-                            add_row(padded, to + w, patches, of + w, min(step, Wo - w))
-                    else:
-                        for w in range(Wo):
-                            padded[to + w * sw] += patches[of + w]
-                    of += Wo
-
-
-@jit
-def convolve(y, x, W, start, bias, geometry, first, last):
-    """``conv2d`` of the images first ≤ n < last."""
-    O, Ho, Wo = y.shape[1:]
-    Cg, P = W.shape[1], Ho * Wo
-    groups = x.shape[1] // Cg
-    Og, K = O // groups, W.size // O
-    Hp, Wp = padded_size(x, geometry, Ho, Wo)
-    padded, patches = np.empty(Cg * Hp * Wp, x.dtype), np.empty(K * P + BYTES, x.dtype)
-    out, filters = y.ravel(), W.ravel()
-    for n in range(first, last):
+    ``rows`` are those of one group; the next group's weights lie behind its own.
+    """
+    (O, Ho, Wo), (H, width) = y.shape[1:], x.shape[2:]
+    first_image, last_image, first, last = share[0], share[1], share[2], share[3]
+    P, Og = Ho * Wo, len(rows)
+    groups = O // Og
+    C = x.shape[1] // groups
+    Hp, Wp = padded_size(x, window, Ho, Wo)
+    taps = tap_table(C, window, Hp, Wp)
+    whole = Hp == H and Wp == width  # nothing around the image
+    strided = window[2] != 1 or window[3] != 1
+    pitch = Wo if strided else Wp  # from one row of outputs to the next
+    columns = (Ho - 1) * pitch + Wo
+    out, image, weights, flat_bias = y.ravel(), x.ravel(), W.ravel(), bias.ravel()
+    padded = image if whole else zeros_around(C, Hp, Wp, x)
+    patches = np.empty(len(taps) * P if strided else 0, x.dtype)
+    sums = out if pitch == Wo else np.empty((last - first) * columns, x.dtype)
+    offsets = multiples(len(taps), P) if strided else taps
+    panel = panel_of(columns, x.itemsize)
+    for n in range(first_image, last_image):
         for g in range(groups):
-            pad(padded, x[n, g * Cg : (g + 1) * Cg], geometry, Hp, Wp)
-            unfold_image(patches, padded, Cg, geometry, Hp, Wp, Ho, Wo)
-            gemm(Og, P, K, out, (n * O + g * Og) * P, P, filters, g * Og * K, K, 1, patches, 0, P, 1, start, bias, g * Og)
+            of, to = (n * groups + g) * C * H * width, (n * O + g * Og + first) * P
+            if not whole:
+                pad(padded, image, of, C, H, width, window, Hp, Wp)
+                of = 0
+            if strided:
+                unfold_image(patches, padded, of, taps, window, Wp, Ho, Wo)
+                of = 0
+            begin, stride = (to, P) if pitch == Wo else (0, columns)
+            source, w0, b0 = (patches if strided else padded), g * (W.size // groups), g * Og + first
+            for k in range(0, len(taps), KC):
+                depth = min(KC, len(taps) - k)
+                block(
+                    last - first, columns, depth, panel, sums, begin, stride, weights, w0, rows[first:last], steps[k:],
+                    source, of, 1, offsets[k:], start if k == 0 else OUTPUT, flat_bias, b0,
+                )  # fmt: skip
+            if pitch != Wo:
+                for o in range(last - first):
+                    crop(out, to + o * P, Wo, sums, o * columns, pitch, Ho)
 
 
 @jit
-def convolve_back(dx, dy, W, geometry, first, last):
-    """``conv2d_input_gradient`` of the images first ≤ n < last."""
+def unfold_image(patches, padded, p0, taps, window, Wp, Ho, Wo):
+    """patches[k, (h,w)] = padded[taps[k] + h·sh·Wp + w·sw]."""
+    sh, sw = window[2], window[3]
+    to = 0
+    for k in range(len(taps)):
+        for h in range(Ho):
+            of = p0 + taps[k] + h * sh * Wp
+            for w in range(Wo):
+                patches[to + w] = padded[of + w * sw]
+            to += Wo
+
+
+@jit
+def fold_images(dx, dy, W, window, first, last):
+    """``conv2d_input_gradient`` of the images first ≤ n < last for any stride: Wᵀ δ, and each patch added to its place."""
     O, Ho, Wo = dy.shape[1:]
-    Cg, P = W.shape[1], Ho * Wo
-    groups = dx.shape[1] // Cg
+    C, P = W.shape[1], Ho * Wo
+    groups = dx.shape[1] // C
     Og, K = O // groups, W.size // O
-    Hp, Wp = padded_size(dx, geometry, Ho, Wo)
-    padded, patches = np.empty(Cg * Hp * Wp, dx.dtype), np.empty(K * P, dx.dtype)
-    delta, filters = dy.ravel(), W.ravel()
+    H, width = dx.shape[2:]
+    Hp, Wp = padded_size(dx, window, Ho, Wo)
+    padded, patches = np.empty(C * Hp * Wp, dx.dtype), np.empty(K * P, dx.dtype)
+    taps = tap_table(C, window, Hp, Wp)
+    out, delta, filters = dx.ravel(), dy.ravel(), W.ravel()
     for n in range(first, last):
         for g in range(groups):
             gemm(K, P, Og, patches, 0, P, filters, g * Og * K, 1, K, delta, (n * O + g * Og) * P, P, 1, ZERO, patches, 0)
-            fold_image(padded, patches, Cg, geometry, Hp, Wp, Ho, Wo)
-            crop(dx[n, g * Cg : (g + 1) * Cg], padded, geometry, Hp, Wp)
+            padded[:] = 0
+            of = 0
+            for k in range(K):
+                for h in range(Ho):
+                    to = taps[k] + h * window[2] * Wp
+                    for w in range(Wo):
+                        padded[to + w * window[3]] += patches[of + w]
+                    of += Wo
+            for c in range(C):
+                to = ((n * groups + g) * C + c) * H * width
+                crop(out, to, width, padded, (c * Hp + window[4]) * Wp + window[5], Wp, H)
 
 
 @jit
-def correlate(dW, x, dy, geometry, first, last):
-    """``conv2d_weight_gradient`` added up for the channels first ≤ c < last of every filter, image after image."""
+def correlate(dW, x, dy, window, first, last):
+    """``conv2d_weight_gradient`` of the filters first ≤ o < last of each group, added up image after image as x̃ δᵀ."""
     N, O, Ho, Wo = dy.shape
-    Cg, P = dW.shape[1], Ho * Wo
-    groups = x.shape[1] // Cg
+    H, width = x.shape[2:]
+    C, P, columns = dW.shape[1], Ho * Wo, last - first
+    groups = x.shape[1] // C
     Og, K = O // groups, dW.size // O
-    taps = K // Cg
-    columns = (last - first) * taps
-    Hp, Wp = padded_size(x, geometry, Ho, Wo)
-    padded, patches = np.empty((last - first) * Hp * Wp, x.dtype), np.empty(columns * P + BYTES, x.dtype)
-    delta, gradients = dy.ravel(), dW.ravel()
+    Hp, Wp = padded_size(x, window, Ho, Wo)
+    taps, pixels, panel = tap_table(C, window, Hp, Wp), pixel_table(window, Wp, Ho, Wo), panel_of(columns, x.itemsize)
+    steps = multiples(P, panel)
+    whole = Hp == H and Wp == width
+    image, delta, gradients = x.ravel(), dy.ravel(), dW.ravel()
+    padded = image if whole else zeros_around(C, Hp, Wp, x)
+    turned_delta = np.empty(P * (columns + panel) + BYTES, x.dtype)
+    sums = np.zeros(groups * K * columns, x.dtype)
     for n in range(N):
         for g in range(groups):
-            pad(padded, x[n, g * Cg + first : g * Cg + last], geometry, Hp, Wp)
-            unfold_image(patches, padded, last - first, geometry, Hp, Wp, Ho, Wo)
-            to, of = g * Og * K + first * taps, (n * O + g * Og) * P
-            gemm(Og, columns, P, gradients, to, K, delta, of, P, 1, patches, 0, 1, P, OUTPUT, patches, 0)
+            of = (n * groups + g) * C * H * width
+            if not whole:
+                pad(padded, image, of, C, H, width, window, Hp, Wp)
+                of = 0
+            pack(turned_delta, 0, panel, delta, (n * O + g * Og + first) * P, 1, P, P, columns)
+            for p in range(0, P, KC):
+                block(
+                    K, columns, min(KC, P - p), panel, sums, g * K * columns, columns, padded, of, taps, pixels[p:],
+                    turned_delta, p * panel, P, steps, OUTPUT, sums, 0,
+                )  # fmt: skip
+    for g in range(groups):
+        for o in range(columns):
+            for k in range(K):
+                gradients[(g * Og + first + o) * K + k] += sums[(g * K + k) * columns + o]
+
+
+# ---------------------------------------------------------------------- shared out
+
+
+@jit
+def share_of(t, threads, N, filters):
+    """(images, filters) of thread t: some of the images, or some of the filters where images are few."""
+    if N >= 4 * threads:
+        return np.array((t * N // threads, (t + 1) * N // threads, 0, filters))
+    return np.array((0, N, t * filters // threads, (t + 1) * filters // threads))
 
 
 @jit(parallel=True)
-def parallel_convolve(y, x, W, start, bias, geometry):
+def parallel_slide(y, x, W, rows, steps, start, bias, window):
     threads = num_threads()
     for t in prange(threads):
-        convolve(y, x, W, start, bias, geometry, t * len(x) // threads, (t + 1) * len(x) // threads)
+        slide(y, x, W, rows, steps, start, bias, window, share_of(t, threads, len(x), len(rows)))
 
 
 @jit(parallel=True)
-def parallel_convolve_back(dx, dy, W, geometry):
+def parallel_fold_images(dx, dy, W, window):
     threads = num_threads()
     for t in prange(threads):
-        convolve_back(dx, dy, W, geometry, t * len(dy) // threads, (t + 1) * len(dy) // threads)
+        fold_images(dx, dy, W, window, t * len(dy) // threads, (t + 1) * len(dy) // threads)
 
 
 @jit(parallel=True)
-def parallel_correlate(dW, x, dy, geometry):
+def parallel_correlate(dW, x, dy, window, filters):
     threads = num_threads()
     for t in prange(threads):
-        correlate(dW, x, dy, geometry, t * dW.shape[1] // threads, (t + 1) * dW.shape[1] // threads)
+        correlate(dW, x, dy, window, t * filters // threads, (t + 1) * filters // threads)
 
 
 @jit
@@ -218,30 +309,45 @@ def pays(y, W):
     return num_threads() > 1 and y.size * (W.size // W.shape[0]) >= PARALLEL_WORK
 
 
+@jit
+def shared_slide(y, x, W, rows, steps, start, bias, window, large):
+    if large:
+        parallel_slide(y, x, W, rows, steps, start, bias, window)
+    else:
+        slide(y, x, W, rows, steps, start, bias, window, share_of(0, 1, len(x), len(rows)))
+
+
 @conv2d.cpu
 def conv2d_cpu(y, x, W, b, window):
     start, bias = (ZERO, W.ravel()) if b is None else (ROW_BIAS, b)
-    if len(x) > 1 and pays(y, W):
-        parallel_convolve(y, x, W, start, bias, flat(window))
-    else:
-        convolve(y, x, W, start, bias, flat(window), 0, len(x))
+    K = W.size // len(W)
+    rows = multiples(len(W) * W.shape[1] // x.shape[1], K)
+    shared_slide(y, x, W, rows, multiples(K, 1), start, bias, flat(window), pays(y, W))
 
 
 @conv2d_input_gradient.cpu
 def conv2d_input_gradient_cpu(dx, dy, W, window):
-    if len(dx) > 1 and pays(dy, W):
-        parallel_convolve_back(dx, dy, W, flat(window))
+    geometry = flat(window)
+    kh, kw, sh, sw, ph, pw, dh, dw = unpack(geometry)
+    back = np.array((kh, kw, 1, 1, dh * (kh - 1) - ph, dw * (kw - 1) - pw, dh, dw))
+    if sh == 1 and sw == 1 and back[4] >= 0 and back[5] >= 0:
+        C, K = W.shape[1], W.size // len(W)
+        steps = turned(kh * kw, dy.shape[1] * C // dx.shape[1], K)
+        shared_slide(dx, dy, W, multiples(C, kh * kw), steps, ZERO, W.ravel(), back, pays(dy, W))
+    elif len(dx) > 1 and pays(dy, W):
+        parallel_fold_images(dx, dy, W, geometry)
     else:
-        convolve_back(dx, dy, W, flat(window), 0, len(dx))
+        fold_images(dx, dy, W, geometry, 0, len(dx))
 
 
 @conv2d_weight_gradient.cpu
 def conv2d_weight_gradient_cpu(dW, x, dy, window, beta):
     scale(dW, beta)
-    if dW.shape[1] > 1 and pays(dy, dW):
-        parallel_correlate(dW, x, dy, flat(window))
+    filters = len(dW) * dW.shape[1] // x.shape[1]
+    if pays(dy, dW):
+        parallel_correlate(dW, x, dy, flat(window), filters)
     else:
-        correlate(dW, x, dy, flat(window), 0, dW.shape[1])
+        correlate(dW, x, dy, flat(window), 0, filters)
 
 
 @sum_channels.cpu

@@ -1,20 +1,23 @@
 """The matrix product, told as loops around one register tile. (The ladder: three loops; blocks; a tile; this.)
 
     for jc  in blocks of NC columns of B                        jc ┌──────┐
-      for pc  in blocks of KC rows of B                         pc │▒▒    │ B    one block of B, KC × NC
-        pack that block, if it must be turned or is large          └──────┘
-        for ic  in blocks of MC rows of A            ic ┌──┐┌──────┐
-          for jr  in panels of the B block              │▒ ││▒▒    │ C           MC × KC of A stay in the L2 cache
-            for ir  in 6 rows of A                      └──┘└──────┘
-              tile: C[6 × 2 vectors] += Σ_p A[·,p] B[p,·]                        12 accumulators in registers, K inside
+      for pc  in blocks of KC rows of B                         pc │▒▒    │ B    KC × NC of B, packed if large or turned,
+        for ic  in blocks of MC rows of A            ic ┌──┐┌──────┐                stay in the L3 cache
+          for jr  in panels of the B block              │▒ ││▒▒    │ C           MC × KC of A, packed if many columns
+            for ir  in panels of the A block            └──┘└──────┘                use them, stay in the L2 cache
+              tile: C[8 × 3 vectors] += Σ_p A[·,p] B[p,·]                        24 sums in registers, p inside
 
-A is read where it lies: a tile needs six numbers of it for each p, each of them broadcast to a vector, and six row
-pointers fit the general registers. B is read a panel at a time, two vectors wide:
+    panel of A, 8 rows       p = 0: a₀ … a₇    p = 1: a₀ … a₇    …     each number is repeated into a vector
+    panel of B, 3 vectors    p = 0: b₀ … b₄₇   p = 1: b₀ … b₄₇   …     zeros beyond the last column
 
-    panel of B, packed     p = 0: b₀ … b₃₁   p = 1: b₀ … b₃₁   …            (zeros beyond the last column)
+Where the numbers lie the tile learns from tables: A[i,p] is A[rows[i] + a_steps[p]], row p of B begins at B[b_steps[p]].
+So a matrix is read packed or where it is, and a convolution (``conv.py``) reads its patches straight from the image.
 
-Each C[i,j] is one chain of fused multiply-adds over p, broken only at multiples of KC: the result depends on nothing
-but the numbers, not on where a tile begins nor on how many threads share the rows.
+Each C[i,j] is one chain of fused multiply-adds over p for every KC of them: the result depends on nothing but the
+numbers, not on where a tile begins nor on how many threads share the work.
+
+Source: Goto and van de Geijn, "Anatomy of high-performance matrix multiplication" (2008); Van Zee and van de Geijn,
+"BLIS" (2015), whose names the loops have.
 """
 
 import numpy as np
@@ -22,14 +25,14 @@ import numpy as np
 from .jit import jit, num_threads, prange
 from .simd import ROWS, VECTORS, copy_row, tile, transpose, vector_bytes
 
-KC = 256  # a panel of B, 256 × 2 vectors, is 32 KiB with AVX-512: it streams through the L1 cache
-MC = 40 * ROWS  # 240 × 256 numbers of A are 240 KiB: they stay in the L2 cache
-NC = 2048  # 256 × 2048 numbers of B are 2 MiB: they stay in the L3 cache
-SMALL = 1 << 16  # a B of so few numbers is read where it lies
+KC = 512  # a panel of A, 8 × 512, is 16 KiB: it stays in the L1 cache while a panel of B streams by
+MC = 30 * ROWS  # 240 × 512 numbers of A are 480 KiB: they stay in the L2 cache
+NC = 3072  # 512 × 3072 numbers of B are 6 MiB: they stay in the L3 cache
+SMALL = 1 << 14  # an A or B of so few numbers is read where it lies
 PARALLEL_WORK = 1 << 19  # multiplications that pay for waking another thread
 BYTES = vector_bytes()
 
-ZERO, OUTPUT, ROW_BIAS, COLUMN_BIAS = 0, 1, 2, 3  # what a sum starts from
+ZERO, OUTPUT, ROW_BIAS, COLUMN_BIAS = 0, 1, 2, 3  # what the sums are added to
 
 
 @jit
@@ -45,8 +48,8 @@ def product(m, n, k, C, ldc, A, a_row, a_step, B, b_row, b_step, start, bias):
 def parallel_gemm(m, n, k, C, ldc, A, a_row, a_step, B, b_row, b_step, start, bias):
     """Each thread computes some columns of C, or some rows where there are more of them."""
     threads = num_threads()
-    by_column = n >= m
-    size, grain = (n, VECTORS * (BYTES // C.itemsize)) if by_column else (m, ROWS)
+    by_column = n > m
+    size, grain = (n, BYTES // C.itemsize) if by_column else (m, ROWS)
     share = -(-size // (threads * grain)) * grain
     bias_moves = start == (COLUMN_BIAS if by_column else ROW_BIAS)
     for t in prange(threads):
@@ -61,44 +64,88 @@ def parallel_gemm(m, n, k, C, ldc, A, a_row, a_step, B, b_row, b_step, start, bi
 def gemm(m, n, k, C, c0, ldc, A, a0, a_row, a_step, B, b0, b_row, b_step, start, bias, bias0):
     """C[i,j] = s[i,j] + Σ_p A[i,p] B[p,j] for flat arrays, i < m, j < n, p < k.
 
-    C[i,j] is C[c0 + i·ldc + j], A[i,p] is A[a0 + i·a_row + p·a_step], B[p,j] is B[b0 + p·b_row + j·b_step], with b_row or
-    b_step 1; s is 0, C, bias[bias0 + i] or bias[bias0 + j].
+    C[i,j] is C[c0 + i·ldc + j], A[i,p] is A[a0 + i·a_row + p·a_step], B[p,j] is B[b0 + p·b_row + j·b_step], with a_row or
+    a_step 1 and b_row or b_step 1; s is 0, C, bias[bias0 + i] or bias[bias0 + j].
     """
-    panel = VECTORS * (BYTES // C.itemsize)
-    as_it_lies = b_step == 1 and n * k <= SMALL
-    packed = np.empty(0 if as_it_lies else min(k, KC) * (min(n, NC) + 2 * panel), C.dtype)
-    source, step = (B, b_row) if as_it_lies else (packed, panel)
-    skip = (-(packed.ctypes.data // C.itemsize)) % panel
+    panel = panel_of(n, C.itemsize)
+    pack_a, pack_b = m * k > SMALL and n > panel, b_step != 1 or (n * k > SMALL and m > ROWS)
+    deepest, widest, highest = min(k, KC), min(n, NC), min(m, MC)
+    size_a, size_b = (up(highest, panel) * deepest if pack_a else 0), (up(widest, panel) * deepest if pack_b else 0)
+    packed = np.empty(size_a + size_b + 3 * panel, C.dtype) if pack_a or pack_b else C
+    at_b = (-(packed.ctypes.data // C.itemsize)) % panel  # B first, at a multiple of the vector
+    at_a = at_b + size_b + panel
+    tables = np.empty(highest + 2 * deepest, np.int64)
+    rows, a_steps, b_steps = tables[:highest], tables[highest : highest + deepest], tables[highest + deepest :]
+    fill_steps(a_steps, ROWS if pack_a else a_step)
+    fill_steps(b_steps, panel if pack_b else b_row)
     for jc in range(0, n, NC):
         columns = min(NC, n - jc)
         for pc in range(0, k, KC):
             depth = min(KC, k - pc)
             begin = start if pc == 0 else OUTPUT
-            if not as_it_lies:
-                pack(packed, skip, B, b0 + pc * b_row + jc * b_step, b_row, b_step, depth, columns)
+            of_b, b_panel = b0 + pc * b_row + jc * b_step, 1
+            if pack_b:
+                pack(packed, at_b, panel, B, of_b, b_row, b_step, depth, columns)
+                of_b, b_panel = at_b, depth
+            for i in range(highest):
+                rows[i] = i // ROWS * ROWS * depth + i % ROWS if pack_a else i * a_row
             for ic in range(0, m, MC):
-                for jr in range(0, columns, panel):
-                    for i in range(ic, min(m, ic + MC), ROWS):
-                        j = jc + jr
-                        to, of = c0 + i * ldc + j, a0 + i * a_row + pc * a_step
-                        rows, width = min(ROWS, m - i), min(panel, columns - jr)
-                        shift = bias0 + (i if begin == ROW_BIAS else j if begin == COLUMN_BIAS else 0)
-                        at = b0 + pc * b_row + j if as_it_lies else skip + jr * depth
-                        tile(C, to, ldc, A, of, a_row, a_step, source, at, step, depth, rows, width, begin, bias, shift)
+                height = min(MC, m - ic)
+                of_a = a0 + ic * a_row + pc * a_step
+                if pack_a:
+                    pack(packed, at_a, ROWS, A, of_a, a_step, a_row, depth, height)
+                    of_a = at_a
+                shift = bias0 + (ic if begin == ROW_BIAS else jc if begin == COLUMN_BIAS else 0)
+                to = c0 + ic * ldc + jc
+                a, b = (packed if pack_a else A), (packed if pack_b else B)
+                block(
+                    height, columns, depth, panel, C, to, ldc, a, of_a, rows, a_steps, b, of_b, b_panel, b_steps,
+                    begin, bias, shift,
+                )  # fmt: skip
 
 
 @jit
-def pack(packed, skip, B, b0, b_row, b_step, k, n):
-    """Panels of B, two vectors wide and k long, one after another; turned if B's columns are what lies together."""
-    width = BYTES // B.itemsize
-    panel = VECTORS * width
+def block(m, n, k, panel, C, c0, ldc, A, a0, rows, a_steps, B, b0, b_panel, b_steps, start, bias, bias0):
+    """The two inner loops: panels of B, column j of which lies b_panel·j further, and panels of A."""
     for j in range(0, n, panel):
-        at = skip + j * k
-        if b_step == 1:
-            for p in range(k):
-                copy_row(packed, at + p * panel, B, b0 + p * b_row + j, min(panel, n - j))
-        else:
-            for v in range(0, panel, width):
+        for i in range(0, m, ROWS):
+            shift = bias0 + (i if start == ROW_BIAS else j if start == COLUMN_BIAS else 0)
+            to, of, height, width = c0 + i * ldc + j, b0 + j * b_panel, min(ROWS, m - i), min(panel, n - j)
+            tile(C, to, ldc, A, a0, rows, i, a_steps, B, of, b_steps, k, height, width, start, bias, shift)
+
+
+@jit
+def panel_of(n, itemsize):
+    """The width of panels that share n columns out evenly: a tile of one vector is slower than one of three."""
+    width = BYTES // itemsize
+    vectors = -(-n // width)
+    panels = -(-vectors // VECTORS)
+    return -(-vectors // panels) * width
+
+
+@jit
+def up(n, step):
+    """n rounded up to a multiple of ``step``."""
+    return -(-n // step) * step
+
+
+@jit
+def fill_steps(entries, step):
+    """0, step, 2 step, …"""
+    for i in range(len(entries)):
+        entries[i] = i * step
+
+
+@jit
+def pack(packed, skip, panel, S, s0, s_row, s_step, k, n):
+    """Panels of k rows and ``panel`` columns, one after another; row p, column j of S is S[s0 + p·s_row + j·s_step]."""
+    width = BYTES // S.itemsize
+    for j in range(0, n, panel):
+        for v in range(0, panel, width):
+            at, of, columns = skip + j * k + v, s0 + (j + v) * s_step, max(0, min(n - j, panel) - v)
+            if s_step == 1:
+                for p in range(k):
+                    copy_row(packed, at + p * panel, S, of + p * s_row, min(columns, width))
+            else:
                 for p in range(0, k, width):
-                    to, of = at + p * panel + v, b0 + (j + v) * b_step + p
-                    transpose(packed, to, panel, B, of, b_step, max(0, n - j - v), min(width, k - p))
+                    transpose(packed, at + p * panel, panel, S, of + p, s_step, min(columns, width), min(width, k - p))

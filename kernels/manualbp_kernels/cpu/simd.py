@@ -7,12 +7,10 @@ The vector width is the host's; LLVM makes any width run anywhere.
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from typing import Any
-
-ROWS, VECTORS = 6, 2  # the tile: 12 accumulators, 2 vectors of B and a broadcast of A fit 16 registers
-
 
 @cache
 def vector_bytes() -> int:
@@ -21,6 +19,10 @@ def vector_bytes() -> int:
 
     features = llvm.get_host_cpu_features()
     return 64 if features.get("avx512f") else 32 if features.get("avx2") else 16
+
+
+# The register tile. With 32 registers 24 sums, 3 vectors of B and a number of A repeated; with 16 of them 12, 2 and 1.
+ROWS, VECTORS = (8, 3) if vector_bytes() == 64 or platform.machine() == "arm64" else (6, 2)
 
 
 class Intrinsic:
@@ -44,21 +46,23 @@ class Intrinsic:
 
 
 @Intrinsic
-def tile(typing, C, c0, ldc, A, a0, a_row, a_step, B, b0, b_step, K, m, n, start, bias, bias0):
-    """C[i,j] = s[i,j] + Σ_p A[i,p] B[p,j] for one tile: i < m ≤ 6, j < n ≤ 2 vectors, p < K.
+def tile(typing, C, c0, ldc, A, a0, rows, r0, a_steps, B, b0, b_steps, K, m, n, start, bias, bias0):
+    """C[i,j] = s[i,j] + Σ_p A[i,p] B[p,j] for one tile: i < m ≤ ROWS, j < n ≤ VECTORS vectors, p < K.
 
-    All arrays are flat; C[i,j] is C[c0 + i·ldc + j], A[i,p] is A[a0 + i·a_row + p·a_step], B[p,j] is B[b0 + p·b_step + j].
-    s is 0 (start 0), C itself (1), bias[bias0 + i] (2) or bias[bias0 + j] (3). Nothing beyond m and n is read or written.
+    All arrays are flat; C[i,j] is C[c0 + i·ldc + j], and where A and B lie tables say: A[i,p] is
+    A[a0 + rows[r0 + i] + a_steps[p]], B[p,j] is B[b0 + b_steps[p] + j]. s is 0 (start 0), what C holds (1), bias[bias0 + i]
+    (2) or bias[bias0 + j] (3). Nothing beyond m and n is read or written.
     """
     from numba import types
 
     i = types.int64
-    signature = types.void(C, i, i, A, i, i, i, B, i, i, i, i, i, i, bias, i)
+    signature = types.void(C, i, i, A, i, rows, i, a_steps, B, i, b_steps, i, i, i, i, bias, i)
 
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         e = Emitter(context, builder, signature.args[0].dtype)
-        pointers = [e.array(signature.args[k], args[k], args[k + 1]) for k in (0, 3, 7, 14)]
-        _emit_tile(e, *pointers, args[2], args[5], args[6], *args[9:14])  # type: ignore[call-arg]
+        C, A, B, bias = (e.array(signature.args[k], args[k], args[k + 1]) for k in (0, 3, 8, 15))
+        tables = [e.array(signature.args[k], args[k], first) for k, first in ((5, args[6]), (7, 0), (10, 0))]
+        _emit_tile(e, C, A, B, bias, *tables, args[2], *args[11:15])  # type: ignore[call-arg]
         return context.get_dummy_value()
 
     return signature, emit
@@ -83,18 +87,18 @@ def transpose(typing, D, d0, d_step, S, s0, s_step, rows, columns):
 
 @Intrinsic
 def copy_row(typing, D, d0, S, s0, n):
-    """D[d0 + j] = S[s0 + j] for j < n, and 0 for n ≤ j < 2 vectors: a row of a panel."""
+    """D[d0 + j] = S[s0 + j] for j < n, and 0 for n ≤ j < one vector."""
     return _along_a_row(D, S, lambda e, to, of, mask: e.store(e.load(of, mask), to))
 
 
 @Intrinsic
-def add_row(typing, D, d0, S, s0, n):
-    """D[d0 + j] += S[s0 + j] for j < n ≤ 2 vectors."""
-    return _along_a_row(D, S, lambda e, to, of, mask: e.store(e.builder.fadd(e.load(to, mask), e.load(of, mask)), to, mask))
+def copy_part(typing, D, d0, S, s0, n):
+    """D[d0 + j] = S[s0 + j] for j < n ≤ one vector, and nothing beyond."""
+    return _along_a_row(D, S, lambda e, to, of, mask: e.store(e.load(of, mask), to, mask))
 
 
 def _along_a_row(D: Any, S: Any, each: Callable[..., None]) -> Any:
-    """Signature and IR of (D, d0, S, s0, n): ``each(e, to, of, mask)`` for the two vectors from D[d0] and S[s0]."""
+    """Signature and IR of (D, d0, S, s0, n): ``each(e, to, of, mask)`` for the vectors at D[d0] and S[s0]."""
     from numba import types
 
     i = types.int64
@@ -103,58 +107,62 @@ def _along_a_row(D: Any, S: Any, each: Callable[..., None]) -> Any:
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         e = Emitter(context, builder, signature.args[0].dtype)
         D, S = (e.array(signature.args[k], args[k], args[k + 1]) for k in (0, 2))
-        for first in range(0, VECTORS * e.width, e.width):
-            each(e, e.at(D, first), e.at(S, first), e.mask(args[4], first))
+        each(e, D, S, e.mask(args[4], 0))
         return context.get_dummy_value()
 
     return signature, emit
 
 
-def _emit_tile(e: Emitter, C, A, B, bias, ldc, a_row, a_step, b_step, K, m, n, start):  # type: ignore[no-untyped-def]
-    b, rows, vectors = e.builder, range(ROWS), range(VECTORS)
+def _emit_tile(e: Emitter, C, A, B, bias, rows, a_steps, b_steps, ldc, K, m, n, start):  # type: ignore[no-untyped-def]
+    b, W = e.builder, e.width
     # Rows beyond m are computed from the last one, which is there, and not stored.
     last = b.sub(m, e.constant(1))
-    row = [b.select(b.icmp_signed("<", e.constant(r), m), e.constant(r), last) for r in rows]
-    c_row = [e.at(C, b.mul(ldc, r)) for r in row]
-    a_rows = [e.at(A, b.mul(a_row, r)) for r in row]
-    masks = [e.mask(n, v * e.width) for v in vectors]
+    row = [b.select(b.icmp_signed("<", e.constant(r), m), e.constant(r), last) for r in range(ROWS)]
+    a_row = [e.at(A, b.load(e.at(rows, row[r]))) for r in range(ROWS)]
+    c_row = [e.at(C, b.mul(ldc, row[r])) for r in range(ROWS)]
+    for r in range(ROWS):
+        for v in range(VECTORS):
+            e.prefetch(e.at(c_row[r], v * W))
 
-    begun = e.choose(
-        start,
-        [
-            lambda: [e.zero() for _ in rows for _ in vectors],
-            lambda: [e.load(e.at(c_row[r], v * e.width), masks[v]) for r in rows for v in vectors],
-            lambda: [e.splat(e.at(bias, row[r])) for r in rows for _ in vectors],
-            lambda: [e.load(e.at(bias, v * e.width), masks[v]) for _ in rows for v in vectors],
-        ],
-    )
-    full = b.icmp_signed(">=", n, e.constant(VECTORS * e.width))
+    def products(vectors: int, mask: Any) -> list[Any]:
+        """The sums over p of a tile of so many vectors, of which the last may be a part."""
 
-    def add_products(masked: bool) -> list[Any]:
         def body(p: Any, sums: list[Any]) -> list[Any]:
-            at_b, at_a = e.at(B, b.mul(p, b_step)), b.mul(p, a_step)
-            column = [e.load(e.at(at_b, v * e.width), masks[v] if masked else None) for v in vectors]
-            factor = [e.splat(e.at(a_rows[r], at_a)) for r in rows]
-            return [e.fma(factor[r], column[v], sums[r * VECTORS + v]) for r in rows for v in vectors]
+            step, at = b.load(e.at(a_steps, p)), e.at(B, b.load(e.at(b_steps, p)))
+            column = [e.load(e.at(at, v * W), mask if v == vectors - 1 else None) for v in range(vectors)]
+            added = []
+            for r in range(ROWS):
+                factor = e.splat(e.at(a_row[r], step))
+                added += [e.fma(factor, column[v], sums[r * vectors + v]) for v in range(vectors)]
+            return added
 
-        return e.loop(K, begun, body)
+        return e.loop(K, [e.zero()] * (ROWS * vectors), body)
 
-    sums = e.choose(b.zext(full, e.i64), [lambda: add_products(True), lambda: add_products(False)])
+    def multiply(vectors: int) -> None:
+        masks = [None] * (vectors - 1) + [e.mask(n, (vectors - 1) * W)]
+        places = [(r, v) for r in range(ROWS) for v in range(vectors)]
+        whole = b.zext(b.icmp_signed("==", n, e.constant(vectors * W)), e.i64)
+        sums = e.choose(whole, [lambda: products(vectors, masks[-1]), lambda: products(vectors, None)])
 
-    def store_whole() -> list[Any]:
-        for k, value in enumerate(sums):
-            e.store(value, e.at(c_row[k // VECTORS], k % VECTORS * e.width))
-        return []
+        def plus(addend: Callable[[int, int], Any]) -> list[Any]:
+            return [b.fadd(addend(r, v), sums[r * vectors + v]) for r, v in places]
 
-    def store_part() -> list[Any]:
-        for r in rows:
+        sums = e.choose(
+            start,
+            [
+                lambda: sums,
+                lambda: plus(lambda r, v: e.load(e.at(c_row[r], v * W), masks[v])),
+                lambda: plus(lambda r, v: e.splat(e.at(bias, row[r]))),
+                lambda: plus(lambda r, v: e.load(e.at(bias, v * W), masks[v])),
+            ],
+        )
+        for r in range(ROWS):
             with b.if_then(b.icmp_signed("<", e.constant(r), m)):
-                for v in vectors:
-                    e.store(sums[r * VECTORS + v], e.at(c_row[r], v * e.width), masks[v])
-        return []
+                for v in range(vectors):
+                    e.store(sums[r * vectors + v], e.at(c_row[r], v * W), masks[v])
 
-    whole = b.and_(full, b.icmp_signed(">=", m, e.constant(ROWS)))
-    e.choose(b.zext(whole, e.i64), [store_part, store_whole])
+    wide = b.sdiv(b.sub(n, e.constant(1)), e.constant(W))  # one less than the vectors that n takes
+    e.branch(wide, [partial(multiply, vectors) for vectors in range(1, VECTORS + 1)])
 
 
 def _emit_transpose(e: Emitter, D, d_step, S, s_step, rows, columns):  # type: ignore[no-untyped-def]
@@ -237,6 +245,22 @@ class Emitter:
 
     def shuffle(self, x: Any, y: Any, lanes: list[int]) -> Any:
         return self.builder.shuffle_vector(x, y, self.ir.Constant(self.ir.VectorType(self.i32, len(lanes)), lanes))
+
+    def prefetch(self, pointer: Any) -> None:
+        """Ask for the cache line at ``pointer``, to be written."""
+        pointer = self.builder.bitcast(pointer, self.ir.IntType(8).as_pointer())
+        options = [self.ir.Constant(self.i32, k) for k in (1, 3, 1)]  # write, keep close, data
+        prefetch = self._function("llvm.prefetch.p0", self.ir.VoidType(), [pointer.type, self.i32, self.i32, self.i32])
+        self.builder.call(prefetch, [pointer, *options])
+
+    def branch(self, number: Any, makers: list[Callable[[], Any]]) -> None:
+        """The code that maker ``number`` makes, for what it does and not for values."""
+
+        def make(maker: Callable[[], Any]) -> list[Any]:
+            maker()
+            return []
+
+        self.choose(number, [partial(make, maker) for maker in makers])
 
     def choose(self, number: Any, makers: list[Callable[[], list[Any]]]) -> list[Any]:
         """The values that maker ``number`` makes, each maker in a branch of its own."""
