@@ -15,7 +15,7 @@ Only strides need more: their patches are written out, image by image.
 
 import numpy as np
 
-from .cpu.gemm import BYTES, KC, OUTPUT, PARALLEL_WORK, ROW_BIAS, ZERO, block, gemm, pack, panel_of
+from .cpu.gemm import BYTES, KC, OUTPUT, PARALLEL_WORK, ROW_BIAS, ZERO, block, gemm, pack, packed_size, panel_of
 from .cpu.jit import jit, num_threads, prange
 from .cpu.simd import copy_part, copy_row
 from .kernel import kernel
@@ -251,7 +251,7 @@ def correlate(dW, x, dy, window, first, last):
     whole = Hp == H and Wp == width
     image, delta, gradients = x.ravel(), dy.ravel(), dW.ravel()
     padded = image if whole else zeros_around(C, Hp, Wp, x)
-    turned_delta = np.empty(P * (columns + panel) + BYTES, x.dtype)
+    turned_delta = np.empty(packed_size(P, columns, panel), x.dtype)
     sums = np.zeros(groups * K * columns, x.dtype)
     for n in range(N):
         for g in range(groups):
@@ -263,7 +263,7 @@ def correlate(dW, x, dy, window, first, last):
             for p in range(0, P, KC):
                 block(
                     K, columns, min(KC, P - p), panel, sums, g * K * columns, columns, padded, of, taps, pixels[p:],
-                    turned_delta, p * panel, P, steps, OUTPUT, sums, 0,
+                    turned_delta, p * panel, P + 1, steps, OUTPUT, sums, 0,
                 )  # fmt: skip
     for g in range(groups):
         for o in range(columns):

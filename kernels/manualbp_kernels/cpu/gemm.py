@@ -68,12 +68,12 @@ def gemm(m, n, k, C, c0, ldc, A, a0, a_row, a_step, B, b0, b_row, b_step, start,
     a_step 1 and b_row or b_step 1; s is 0, C, bias[bias0 + i] or bias[bias0 + j].
     """
     panel = panel_of(n, C.itemsize)
-    pack_a, pack_b = m * k > SMALL and n > panel, b_step != 1 or (n * k > SMALL and m > ROWS)
+    pack_a, pack_b = m * k > SMALL and n > 4 * panel, b_step != 1 or (n * k > SMALL and m > 4 * ROWS)
     deepest, widest, highest = min(k, KC), min(n, NC), min(m, MC)
-    size_a, size_b = (up(highest, panel) * deepest if pack_a else 0), (up(widest, panel) * deepest if pack_b else 0)
-    packed = np.empty(size_a + size_b + 3 * panel, C.dtype) if pack_a or pack_b else C
-    at_b = (-(packed.ctypes.data // C.itemsize)) % panel  # B first, at a multiple of the vector
-    at_a = at_b + size_b + panel
+    size_a, size_b = packed_size(deepest, highest, ROWS) * pack_a, packed_size(deepest, widest, panel) * pack_b
+    packed = np.empty(size_a + size_b + panel, C.dtype) if pack_a or pack_b else C
+    at_b = (-(packed.ctypes.data // C.itemsize)) % (BYTES // C.itemsize)  # at a multiple of the vector
+    at_a = at_b + size_b
     tables = np.empty(highest + 2 * deepest, np.int64)
     rows, a_steps, b_steps = tables[:highest], tables[highest : highest + deepest], tables[highest + deepest :]
     fill_steps(a_steps, ROWS if pack_a else a_step)
@@ -86,9 +86,9 @@ def gemm(m, n, k, C, c0, ldc, A, a0, a_row, a_step, B, b0, b_row, b_step, start,
             of_b, b_panel = b0 + pc * b_row + jc * b_step, 1
             if pack_b:
                 pack(packed, at_b, panel, B, of_b, b_row, b_step, depth, columns)
-                of_b, b_panel = at_b, depth
+                of_b, b_panel = at_b, depth + 1
             for i in range(highest):
-                rows[i] = i // ROWS * ROWS * depth + i % ROWS if pack_a else i * a_row
+                rows[i] = i // ROWS * ROWS * (depth + 1) + i % ROWS if pack_a else i * a_row
             for ic in range(0, m, MC):
                 height = min(MC, m - ic)
                 of_a = a0 + ic * a_row + pc * a_step
@@ -124,12 +124,6 @@ def panel_of(n, itemsize):
 
 
 @jit
-def up(n, step):
-    """n rounded up to a multiple of ``step``."""
-    return -(-n // step) * step
-
-
-@jit
 def fill_steps(entries, step):
     """0, step, 2 step, …"""
     for i in range(len(entries)):
@@ -137,15 +131,25 @@ def fill_steps(entries, step):
 
 
 @jit
-def pack(packed, skip, panel, S, s0, s_row, s_step, k, n):
-    """Panels of k rows and ``panel`` columns, one after another; row p, column j of S is S[s0 + p·s_row + j·s_step]."""
+def packed_size(k, n, panel):
+    """Room for panels of k rows: each has one more, because a row is written by whole vectors."""
+    return -(-n // panel) * panel * (k + 1) + BYTES
+
+
+@jit
+def pack(packed, at, panel, S, s0, s_row, s_step, k, n):
+    """S[s0 + p·s_row + j·s_step] for p < k and j < n in panels: column j begins at packed[at + j (k + 1)], rows are side by side."""
     width = BYTES // S.itemsize
-    for j in range(0, n, panel):
-        for v in range(0, panel, width):
-            at, of, columns = skip + j * k + v, s0 + (j + v) * s_step, max(0, min(n - j, panel) - v)
-            if s_step == 1:
-                for p in range(k):
-                    copy_row(packed, at + p * panel, S, of + p * s_row, min(columns, width))
-            else:
+    if s_step == 1:
+        for p in range(k):
+            for j in range(0, n, panel):
+                to, of, columns = at + j * (k + 1) + p * panel, s0 + p * s_row + j, min(panel, n - j)
+                for v in range(0, columns, width):
+                    copy_row(packed, to + v, S, of + v, min(width, columns - v))
+    else:
+        for j in range(0, n, panel):
+            columns = min(panel, n - j)
+            for v in range(0, columns, width):
+                to, of = at + j * (k + 1) + v, s0 + (j + v) * s_step
                 for p in range(0, k, width):
-                    transpose(packed, at + p * panel, panel, S, of + p, s_step, min(columns, width), min(width, k - p))
+                    transpose(packed, to + p * panel, panel, S, of + p, s_step, min(width, columns - v), min(width, k - p))
