@@ -17,6 +17,7 @@ import numpy as np
 
 from .cpu.gemm import BYTES, KC, OUTPUT, PARALLEL_WORK, ROW_BIAS, ZERO, block, gemm, pack, packed_size, panel_of
 from .cpu.jit import jit, num_threads, prange
+from .cpu.pointwise import PARALLEL_PASS
 from .cpu.simd import copy_part, copy_row
 from .kernel import kernel
 from .matmul import scale
@@ -350,13 +351,30 @@ def conv2d_weight_gradient_cpu(dW, x, dy, window, beta):
         correlate(dW, x, dy, flat(window), 0, filters)
 
 
+@jit
+def add_channels(s, x, first, last):
+    """``sum_channels`` of the channels first ≤ c < last, each sample's plane by itself."""
+    N, C, H, W = x.shape
+    planes = x.reshape(N, C, H * W)
+    for n in range(N):
+        for c in range(first, last):
+            s[c] += sum_plane(planes[n, c])
+
+
+@jit(parallel=True)
+def parallel_add_channels(s, x):
+    threads = num_threads()
+    for t in prange(threads):
+        add_channels(s, x, t * len(s) // threads, (t + 1) * len(s) // threads)
+
+
 @sum_channels.cpu
 def sum_channels_cpu(s, x, beta):
-    N, C, H, W = x.shape
     scale(s, beta)
-    planes = x.reshape(N * C, H * W)
-    for p in range(N * C):
-        s[p % C] += sum_plane(planes[p])
+    if x.size >= PARALLEL_PASS and num_threads() > 1:
+        parallel_add_channels(s, x)
+    else:
+        add_channels(s, x, 0, len(s))
 
 
 @jit(reorder=True)

@@ -12,11 +12,9 @@ def fill(y, value):
     y[...] = value
 
 
-@fill.cpu
-def fill_cpu(y, value):
-    y = y.ravel()
-    for i in range(y.size):
-        y[i] = value
+@fill.scalar(constants=1)
+def fill_scalar(value):
+    return value
 
 
 @kernel

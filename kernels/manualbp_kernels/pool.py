@@ -2,11 +2,12 @@
 
 import numpy as np
 
+from .cpu.gemm import BYTES
 from .cpu.jit import jit, num_threads, prange
+from .cpu.pointwise import PARALLEL_PASS
+from .cpu.simd import max_of_four
 from .kernel import kernel
 from .window import flat, fold, unfold
-
-PARALLEL_PASS = 1 << 16  # elements of a pass over memory that pay for waking another thread
 
 
 @kernel
@@ -58,10 +59,14 @@ def max_pool_planes(y, argmax, x, geometry, first, last):
     H, W = x.shape[1], x.shape[2]
     Ho, Wo = y.shape[1], y.shape[2]
     halving = kh == 2 and kw == 2 and sh == 2 and sw == 2 and ph == 0 and pw == 0
+    flat_y, flat_argmax, flat_x, step = y.ravel(), argmax.ravel(), x.ravel(), BYTES // x.itemsize
     for p in range(first, last):
         for h in range(Ho):
             if halving:
-                max_of_four(y[p, h], argmax[p, h], x[p, 2 * h], x[p, 2 * h + 1], np.int32(2 * h * W), np.int32(W))
+                of, to = (p * H + 2 * h) * W, (p * Ho + h) * Wo
+                for w in range(0, Wo, step):
+                    upper, at = of + 2 * w, 2 * (h * W + w)
+                    max_of_four(flat_y, to + w, flat_argmax, flat_x, upper, upper + W, at, W, min(step, Wo - w))
                 continue
             top, bottom = max(h * sh - ph, 0), min(h * sh - ph + kh, H)
             for w in range(Wo):
@@ -74,25 +79,6 @@ def max_pool_planes(y, argmax, x, geometry, first, last):
                         best, place = value if wins else best, v * W + u if wins else place
                 y[p, h, w] = best
                 argmax[p, h, w] = place
-
-
-@jit
-def max_of_four(y, argmax, upper, lower, at, width):
-    """A row of windows 2×2 side by side, the usual ones: ``upper`` and ``lower`` are rows of pixels, ``at`` their index."""
-    for w in range(len(y)):
-        u = np.int32(2 * w)
-        one, place = upper[u], at + u
-        one, place = larger(one, place, upper[u + 1], at + u + np.int32(1))
-        one, place = larger(one, place, lower[u], at + u + width)
-        one, place = larger(one, place, lower[u + 1], at + u + width + np.int32(1))
-        y[w], argmax[w] = one, place
-
-
-@jit
-def larger(best, place, value, there):
-    """The larger value and its place; the first of equals, the first NaN."""
-    wins = (value > best) | ((value != value) & (best == best))
-    return value if wins else best, there if wins else place
 
 
 @jit(parallel=True)

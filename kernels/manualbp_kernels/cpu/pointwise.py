@@ -5,30 +5,51 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .jit import Jit, jit
+from .jit import Jit, jit, num_threads, prange
+
+PARALLEL_PASS = 1 << 16  # elements of a pass over memory that pay for waking another thread
+
+LOOP = """
+def part({arguments}, first, last):
+    {arrays} = {slices}
+    for i in range(out.size):
+        out[i] = f({elements})
+
+def shared({arguments}):
+    threads = num_threads()
+    for t in prange(threads):
+        part({arguments}, t * out.size // threads, (t + 1) * out.size // threads)
+
+def loop({arguments}):
+    {arrays} = {flattened}
+    if out.size < PARALLEL_PASS or num_threads() == 1:
+        part({arguments}, 0, out.size)
+    else:
+        shared({arguments})
+"""
 
 
 def pointwise(scalar: Callable[..., Any], arrays: int, name: str) -> Jit:
     """The compiled loop ``out[i] = scalar(a[i], b[i], …, *constants)`` over contiguous arrays of one shape.
 
-    ``arrays`` is the number of input arrays, 1 to 3.
+    Of the scalar's parameters the first ``arrays`` are elements, the rest constants.
     """
-    f = jit(scalar, name=f"{name}.scalar")
-
-    def loop_1(out, a, *constants):  # type: ignore[no-untyped-def]
-        out, a = out.ravel(), a.ravel()
-        for i in range(out.size):
-            out[i] = f(a[i], *constants)
-
-    def loop_2(out, a, b, *constants):  # type: ignore[no-untyped-def]
-        out, a, b = out.ravel(), a.ravel(), b.ravel()
-        for i in range(out.size):
-            out[i] = f(a[i], b[i], *constants)
-
-    def loop_3(out, a, b, c, *constants):  # type: ignore[no-untyped-def]
-        out, a, b, c = out.ravel(), a.ravel(), b.ravel(), c.ravel()
-        for i in range(out.size):
-            out[i] = f(a[i], b[i], c[i], *constants)
-
-    loop: Jit = jit((loop_1, loop_2, loop_3)[arrays - 1], name=name)
+    code = scalar.__code__
+    names = code.co_varnames[: code.co_argcount]
+    flat = ("out", *names[:arrays])
+    source = LOOP.format(
+        arguments=", ".join(("out", *names)),
+        elements=", ".join((*(f"{array}[i]" for array in names[:arrays]), *names[arrays:])),
+        arrays=", ".join(flat),
+        slices=", ".join(f"{array}[first:last]" for array in flat),
+        flattened=", ".join(f"{array}.ravel()" for array in flat),
+    )
+    space: dict[str, Any] = {
+        "__name__": scalar.__module__, "f": jit(scalar, name=f"{name}.scalar"), "PARALLEL_PASS": PARALLEL_PASS,
+        "num_threads": num_threads, "prange": prange,
+    }  # fmt: skip
+    exec(source, space)
+    space["part"] = jit(space["part"], name=f"{name}.part")
+    space["shared"] = jit(space["shared"], name=f"{name}.shared", parallel=True)
+    loop: Jit = jit(space["loop"], name=name)
     return loop

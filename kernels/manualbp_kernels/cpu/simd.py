@@ -8,7 +8,7 @@ The vector width is the host's; LLVM makes any width run anywhere.
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, cached_property, partial
 from typing import Any
 
@@ -95,6 +95,40 @@ def copy_row(typing, D, d0, S, s0, n):
 def copy_part(typing, D, d0, S, s0, n):
     """D[d0 + j] = S[s0 + j] for j < n ≤ one vector, and nothing beyond."""
     return _along_a_row(D, S, lambda e, to, of, mask: e.store(e.load(of, mask), to, mask))
+
+
+@Intrinsic
+def max_of_four(typing, y, y0, argmax, x, upper, lower, at, below, n):
+    """The largest of four pixels and its number, for n ≤ one vector of windows 2×2 side by side.
+
+    y[y0 + w] = max of x[upper + 2w], x[upper + 2w + 1], x[lower + 2w], x[lower + 2w + 1]: pixels number at + 2w,
+    at + 2w + 1, and these + below. Of equals it is the first, of NaNs too.
+    """
+    from numba import types
+
+    i = types.int64
+    signature = types.void(y, i, argmax, x, i, i, i, i, i)
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        e, b = Emitter(context, builder, signature.args[0].dtype), builder
+        y, argmax = e.array(signature.args[0], args[0], args[1]), e.array(signature.args[2], args[2], args[1])
+        masks = [e.mask(b.mul(args[8], e.constant(2)), first) for first in (0, e.width)]
+        candidates = []
+        for first, offset in ((args[4], 0), (args[5], args[7])):
+            row = [e.load(e.at(e.array(signature.args[3], args[3], first), k * e.width), masks[k]) for k in (0, 1)]
+            for odd in (0, 1):
+                place = b.add(args[6], b.add(e.constant(odd), offset) if offset else e.constant(odd))
+                candidates.append((e.shuffle(*row, range(odd, 2 * e.width, 2)), e.count(place, 2)))
+        best, number = candidates[0]
+        for value, place in candidates[1:]:
+            wins = b.and_(b.fcmp_unordered(">", value, best), b.fcmp_ordered("ord", best, best))
+            best, number = b.select(wins, value, best), b.select(wins, place, number)
+        mask = e.mask(args[8], 0)
+        e.store(best, y, mask)
+        e.store(number, argmax, mask)
+        return context.get_dummy_value()
+
+    return signature, emit
 
 
 def _along_a_row(D: Any, S: Any, each: Callable[..., None]) -> Any:
@@ -221,19 +255,26 @@ class Emitter:
         return self.builder.call(load, [pointer, self.ir.Constant(self.i32, self.bytes), mask, self.zero()])
 
     def store(self, value: Any, pointer: Any, mask: Any = None) -> None:
-        pointer = self.builder.bitcast(pointer, self.vector.as_pointer())
+        pointer = self.builder.bitcast(pointer, value.type.as_pointer())
         if mask is None:
             self.builder.store(value, pointer, align=self.bytes)
             return
-        kinds = [self.vector, pointer.type, self.i32, mask.type]
-        store = self._function(f"llvm.masked.store.{self.name}.p0", self.ir.VoidType(), kinds)
-        self.builder.call(store, [value, pointer, self.ir.Constant(self.i32, self.bytes), mask])
+        kinds = [value.type, pointer.type, self.i32, mask.type]
+        name = self.name if value.type == self.vector else f"v{self.width}i32"
+        store = self._function(f"llvm.masked.store.{name}.p0", self.ir.VoidType(), kinds)
+        self.builder.call(store, [value, pointer, self.ir.Constant(self.i32, 4), mask])
 
     def mask(self, n: Any, first: int) -> Any:
         """Of the lanes first, first + 1, …, those below n."""
         lanes = self.ir.VectorType(self.i64, self.width)
         numbers = self.ir.Constant(lanes, [first + k for k in range(self.width)])
         return self.builder.icmp_signed("<", numbers, self._repeat(n, lanes))
+
+    def count(self, first: Any, step: int) -> Any:
+        """first, first + step, … as 32-bit integers."""
+        lanes = self.ir.VectorType(self.i32, self.width)
+        numbers = self.ir.Constant(lanes, [step * k for k in range(self.width)])
+        return self.builder.add(self._repeat(self.builder.trunc(first, self.i32), lanes), numbers)
 
     def splat(self, pointer: Any) -> Any:
         """The number at ``pointer`` in every lane."""
@@ -243,8 +284,8 @@ class Emitter:
         """a b + c, rounded once."""
         return self.builder.call(self._function(f"llvm.fma.{self.name}", self.vector, [self.vector] * 3), [a, b, c])
 
-    def shuffle(self, x: Any, y: Any, lanes: list[int]) -> Any:
-        return self.builder.shuffle_vector(x, y, self.ir.Constant(self.ir.VectorType(self.i32, len(lanes)), lanes))
+    def shuffle(self, x: Any, y: Any, lanes: Sequence[int]) -> Any:
+        return self.builder.shuffle_vector(x, y, self.ir.Constant(self.ir.VectorType(self.i32, len(lanes)), list(lanes)))
 
     def prefetch(self, pointer: Any) -> None:
         """Ask for the cache line at ``pointer``, to be written."""
