@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from .cpu.jit import jit
+from .cpu.jit import jit, num_threads, prange
+from .cpu.pointwise import PARALLEL_PASS
 from .kernel import kernel
 
 
@@ -76,12 +77,29 @@ def swap_axes(y, x):
     y[...] = x.swapaxes(0, 1)
 
 
+@jit
+def swap_rows(y, x, first, last):
+    """``swap_axes`` for first ≤ j < last."""
+    for j in range(first, last):
+        for i in range(y.shape[1]):
+            row, of = y[j, i], x[i, j]
+            for d in range(len(row)):
+                row[d] = of[d]
+
+
+@jit(parallel=True)
+def parallel_swap(y, x):
+    threads = num_threads()
+    for t in prange(threads):
+        swap_rows(y, x, t * len(y) // threads, (t + 1) * len(y) // threads)
+
+
 @swap_axes.cpu
 def swap_axes_cpu(y, x):
-    for j in range(y.shape[0]):
-        for i in range(y.shape[1]):
-            for d in range(y.shape[2]):
-                y[j, i, d] = x[i, j, d]
+    if y.size >= PARALLEL_PASS and num_threads() > 1:
+        parallel_swap(y, x)
+    else:
+        swap_rows(y, x, 0, len(y))
 
 
 @kernel

@@ -3,8 +3,11 @@
 nn  forward through a stored matrix, or δ W        nt  x Wᵀ        tn  δᵀ x
 """
 
-from .cpu.gemm import COLUMN_BIAS, OUTPUT, ZERO, product
-from .cpu.jit import jit
+import numpy as np
+
+from .cpu.gemm import COLUMN_BIAS, OUTPUT, SMALL, ZERO, product, turn
+from .cpu.jit import jit, num_threads, prange
+from .cpu.pointwise import PARALLEL_PASS
 from .kernel import kernel
 
 FEW = 4  # rows of C up to which a product is bound by reading B once, and packing it would read it twice
@@ -90,7 +93,15 @@ def matmul_tn_cpu(C, A, B, beta):
     m, n = C.shape
     k = A.shape[0]
     c, a, b = C.ravel(), A.ravel(), B.ravel()
-    product(m, n, k, c, n, a, 1, m, b, n, 1, begin(c, beta), c)
+    if n < m and m * k > SMALL:  # the wider of the two is packed faster as the right factor: Cᵀ = Bᵀ A
+        turned, sums = np.empty(m * n, C.dtype), np.empty(m * n, C.dtype)
+        product(n, m, k, turned, m, b, 1, n, a, m, 1, ZERO, turned)
+        turn(sums, turned, n, m)
+        scale(c, beta)
+        for i in range(m * n):
+            c[i] += sums[i]
+    else:
+        product(m, n, k, c, n, a, 1, m, b, n, 1, begin(c, beta), c)
 
 
 @linear.cpu
@@ -148,9 +159,27 @@ def add_rows(C, A, B, m, n, k, start):
                 c[j] += a0 * b0[j]
 
 
+@jit
+def add_columns(s, A, first, last):
+    """``sum_rows`` of the columns first ≤ j < last."""
+    s = s[first:last]
+    for i in range(A.shape[0]):
+        row = A[i, first:last]
+        for j in range(len(s)):
+            s[j] += row[j]
+
+
+@jit(parallel=True)
+def parallel_add_columns(s, A):
+    threads = num_threads()
+    for t in prange(threads):
+        add_columns(s, A, t * len(s) // threads, (t + 1) * len(s) // threads)
+
+
 @sum_rows.cpu
 def sum_rows_cpu(s, A, beta):
     scale(s, beta)
-    for i in range(A.shape[0]):
-        for j in range(A.shape[1]):
-            s[j] += A[i, j]
+    if A.size >= PARALLEL_PASS and num_threads() > 1:
+        parallel_add_columns(s, A)
+    else:
+        add_columns(s, A, 0, len(s))

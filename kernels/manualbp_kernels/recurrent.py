@@ -8,7 +8,7 @@ h[:-1] (in reverse h[1:]), one contiguous array.
 import numpy as np
 
 from .cpu.functions import tanh
-from .cpu.gemm import OUTPUT, PARALLEL_WORK, gemm
+from .cpu.gemm import OUTPUT, PARALLEL_WORK, aligned, block, fill_steps, pack, packed_size, panel_of
 from .cpu.jit import jit, num_threads, prange
 from .kernel import kernel
 from .sigmoid import logistic
@@ -118,10 +118,29 @@ def step(s, T, reverse):
 
 
 @jit
-def add_product(C, c0, A, a0, B, rows):
-    """C += A B for ``rows`` rows of flat C and A, B a matrix."""
-    k, n = B.shape
-    gemm(rows, n, k, C.ravel(), c0 * n, n, A.ravel(), a0 * k, k, 1, B.ravel(), 0, n, 1, OUTPUT, B.ravel(), 0)
+def packed_weights(W, turned):
+    """W, or Wᵀ if ``turned``, in the panels in which every step reads it."""
+    n, k = W.shape
+    if not turned:
+        n, k = k, n
+    panel = panel_of(n, W.itemsize)
+    packed = np.empty(packed_size(k, n, panel) + panel, W.dtype)
+    pack(packed, aligned(packed), panel, W.ravel(), 0, 1 if turned else n, k if turned else 1, k, n)
+    return packed
+
+
+@jit
+def add_product(C, c0, n, A, a0, k, packed, rows):
+    """C += A B for ``rows`` rows of C (n numbers each) and A (k numbers each), B as ``packed_weights`` has laid it out."""
+    panel = panel_of(n, C.itemsize)
+    tables = np.empty(rows + 2 * k, np.int64)
+    fill_steps(tables[:rows], k)
+    fill_steps(tables[rows : rows + k], 1)
+    fill_steps(tables[rows + k :], panel)
+    block(
+        rows, n, k, panel, C.ravel(), c0 * n, n, A.ravel(), a0 * k, tables[:rows], tables[rows : rows + k],
+        packed, aligned(packed), k + 1, tables[rows + k :], OUTPUT, packed, 0,
+    )  # fmt: skip
 
 
 @jit
@@ -137,7 +156,7 @@ def or_zeros(b, W):
 
 
 @jit
-def rnn_rows(h, z, Wt, b, relu, reverse, first, last):
+def rnn_rows(h, z, weights, b, relu, reverse, first, last):
     T, N, H = z.shape
     zero = h.dtype.type(0)
     for s in range(T):
@@ -145,7 +164,7 @@ def rnn_rows(h, z, Wt, b, relu, reverse, first, last):
         for n in range(first, last):
             for k in range(H):
                 h[after, n, k] = z[t, n, k] + b[k]
-        add_product(h, after * N + first, h, before * N + first, Wt, last - first)
+        add_product(h, after * N + first, H, h, before * N + first, H, weights, last - first)
         for n in range(first, last):
             a = h[after, n]
             for k in range(H):
@@ -153,10 +172,10 @@ def rnn_rows(h, z, Wt, b, relu, reverse, first, last):
 
 
 @jit(parallel=True)
-def rnn_threads(h, z, Wt, b, relu, reverse, threads):
+def rnn_threads(h, z, weights, b, relu, reverse, threads):
     N = z.shape[1]
     for i in prange(threads):
-        rnn_rows(h, z, Wt, b, relu, reverse, i * N // threads, (i + 1) * N // threads)
+        rnn_rows(h, z, weights, b, relu, reverse, i * N // threads, (i + 1) * N // threads)
 
 
 @rnn.cpu
@@ -165,13 +184,13 @@ def rnn_cpu(h, z, W, b, h0, relu, reverse):
     h[T if reverse else 0] = h0
     threads = sharing(T, N, W)
     if threads == 1:
-        rnn_rows(h, z, W.T.copy(), or_zeros(b, W), relu, reverse, 0, N)
+        rnn_rows(h, z, packed_weights(W, True), or_zeros(b, W), relu, reverse, 0, N)
     else:
-        rnn_threads(h, z, W.T.copy(), or_zeros(b, W), relu, reverse, threads)
+        rnn_threads(h, z, packed_weights(W, True), or_zeros(b, W), relu, reverse, threads)
 
 
 @jit
-def rnn_backward_rows(dz, dh0, dy, h, W, relu, reverse, first, last):
+def rnn_backward_rows(dz, dh0, dy, h, weights, relu, reverse, first, last):
     T, N, H = dz.shape
     zero, one = h.dtype.type(0), h.dtype.type(1)
     for s in range(T - 1, -1, -1):
@@ -182,14 +201,14 @@ def rnn_backward_rows(dz, dh0, dy, h, W, relu, reverse, first, last):
                 slope = (one if y[k] > zero else zero) if relu else one - y[k] * y[k]
                 d[k] = (delta[k] + carried[k]) * slope
                 carried[k] = zero
-        add_product(dh0, first, dz, t * N + first, W, last - first)
+        add_product(dh0, first, H, dz, t * N + first, H, weights, last - first)
 
 
 @jit(parallel=True)
-def rnn_backward_threads(dz, dh0, dy, h, W, relu, reverse, threads):
+def rnn_backward_threads(dz, dh0, dy, h, weights, relu, reverse, threads):
     N = dz.shape[1]
     for i in prange(threads):
-        rnn_backward_rows(dz, dh0, dy, h, W, relu, reverse, i * N // threads, (i + 1) * N // threads)
+        rnn_backward_rows(dz, dh0, dy, h, weights, relu, reverse, i * N // threads, (i + 1) * N // threads)
 
 
 @rnn_backward.cpu
@@ -197,20 +216,20 @@ def rnn_backward_cpu(dz, dh0, dy, dhn, h, W, relu, reverse):
     dh0[...] = dhn
     threads = sharing(dz.shape[0], dz.shape[1], W)
     if threads == 1:
-        rnn_backward_rows(dz, dh0, dy, h, W, relu, reverse, 0, dz.shape[1])
+        rnn_backward_rows(dz, dh0, dy, h, packed_weights(W, False), relu, reverse, 0, dz.shape[1])
     else:
-        rnn_backward_threads(dz, dh0, dy, h, W, relu, reverse, threads)
+        rnn_backward_threads(dz, dh0, dy, h, packed_weights(W, False), relu, reverse, threads)
 
 
 @jit
-def lstm_rows(h, c, gates, z, Wt, b, reverse, first, last):
+def lstm_rows(h, c, gates, z, weights, b, reverse, first, last):
     T, N, H = h.shape[0] - 1, h.shape[1], h.shape[2]
     for s in range(T):
         t, before, after = step(s, T, reverse)
         for n in range(first, last):
             for k in range(4 * H):
                 gates[t, n, k] = z[t, n, k] + b[k]
-        add_product(gates, t * N + first, h, before * N + first, Wt, last - first)
+        add_product(gates, t * N + first, 4 * H, h, before * N + first, H, weights, last - first)
         for n in range(first, last):
             a, c_before, c_after, y = gates[t, n], c[before, n], c[after, n], h[after, n]
             i, f, g, o = a[:H], a[H : 2 * H], a[2 * H : 3 * H], a[3 * H :]
@@ -227,10 +246,10 @@ def lstm_rows(h, c, gates, z, Wt, b, reverse, first, last):
 
 
 @jit(parallel=True)
-def lstm_threads(h, c, gates, z, Wt, b, reverse, threads):
+def lstm_threads(h, c, gates, z, weights, b, reverse, threads):
     N = z.shape[1]
     for i in prange(threads):
-        lstm_rows(h, c, gates, z, Wt, b, reverse, i * N // threads, (i + 1) * N // threads)
+        lstm_rows(h, c, gates, z, weights, b, reverse, i * N // threads, (i + 1) * N // threads)
 
 
 @lstm.cpu
@@ -240,13 +259,13 @@ def lstm_cpu(h, c, gates, z, W, b, h0, c0, reverse):
     c[T if reverse else 0] = c0
     threads = sharing(T, N, W)
     if threads == 1:
-        lstm_rows(h, c, gates, z, W.T.copy(), or_zeros(b, W), reverse, 0, N)
+        lstm_rows(h, c, gates, z, packed_weights(W, True), or_zeros(b, W), reverse, 0, N)
     else:
-        lstm_threads(h, c, gates, z, W.T.copy(), or_zeros(b, W), reverse, threads)
+        lstm_threads(h, c, gates, z, packed_weights(W, True), or_zeros(b, W), reverse, threads)
 
 
 @jit
-def lstm_backward_rows(dz, dh0, dc0, dy, c, gates, W, reverse, first, last):
+def lstm_backward_rows(dz, dh0, dc0, dy, c, gates, weights, reverse, first, last):
     T, N, H = dy.shape
     zero, one = c.dtype.type(0), c.dtype.type(1)
     u = np.empty(H, c.dtype)  # tanh c'
@@ -275,14 +294,14 @@ def lstm_backward_rows(dz, dh0, dc0, dy, c, gates, W, reverse, first, last):
                 dc_n[k] *= f[k]
             for k in range(H):
                 dh_n[k] = zero
-        add_product(dh0, first, dz, t * N + first, W, last - first)
+        add_product(dh0, first, H, dz, t * N + first, 4 * H, weights, last - first)
 
 
 @jit(parallel=True)
-def lstm_backward_threads(dz, dh0, dc0, dy, c, gates, W, reverse, threads):
+def lstm_backward_threads(dz, dh0, dc0, dy, c, gates, weights, reverse, threads):
     N = dy.shape[1]
     for i in prange(threads):
-        lstm_backward_rows(dz, dh0, dc0, dy, c, gates, W, reverse, i * N // threads, (i + 1) * N // threads)
+        lstm_backward_rows(dz, dh0, dc0, dy, c, gates, weights, reverse, i * N // threads, (i + 1) * N // threads)
 
 
 @lstm_backward.cpu
@@ -291,13 +310,13 @@ def lstm_backward_cpu(dz, dh0, dc0, dy, dhn, dcn, c, gates, W, reverse):
     dc0[...] = dcn
     threads = sharing(dy.shape[0], dy.shape[1], W)
     if threads == 1:
-        lstm_backward_rows(dz, dh0, dc0, dy, c, gates, W, reverse, 0, dy.shape[1])
+        lstm_backward_rows(dz, dh0, dc0, dy, c, gates, packed_weights(W, False), reverse, 0, dy.shape[1])
     else:
-        lstm_backward_threads(dz, dh0, dc0, dy, c, gates, W, reverse, threads)
+        lstm_backward_threads(dz, dh0, dc0, dy, c, gates, packed_weights(W, False), reverse, threads)
 
 
 @jit
-def gru_rows(h, gates, inner, z, Wt, b, reverse, first, last):
+def gru_rows(h, gates, inner, z, weights, b, reverse, first, last):
     T, N, H = inner.shape
     one = h.dtype.type(1)
     sums = np.empty((last - first, 3 * H), h.dtype)
@@ -306,7 +325,7 @@ def gru_rows(h, gates, inner, z, Wt, b, reverse, first, last):
         for n in range(last - first):
             for k in range(3 * H):
                 sums[n, k] = b[k]
-        add_product(sums, 0, h, before * N + first, Wt, last - first)
+        add_product(sums, 0, 3 * H, h, before * N + first, H, weights, last - first)
         for n in range(first, last):
             a, x, gate, a_n, h_before, y = sums[n - first], z[t, n], gates[t, n], inner[t, n], h[before, n], h[after, n]
             r, u, m, an, xn = gate[:H], gate[H : 2 * H], gate[2 * H :], a[2 * H :], x[2 * H :]
@@ -321,10 +340,10 @@ def gru_rows(h, gates, inner, z, Wt, b, reverse, first, last):
 
 
 @jit(parallel=True)
-def gru_threads(h, gates, inner, z, Wt, b, reverse, threads):
+def gru_threads(h, gates, inner, z, weights, b, reverse, threads):
     N = z.shape[1]
     for i in prange(threads):
-        gru_rows(h, gates, inner, z, Wt, b, reverse, i * N // threads, (i + 1) * N // threads)
+        gru_rows(h, gates, inner, z, weights, b, reverse, i * N // threads, (i + 1) * N // threads)
 
 
 @gru.cpu
@@ -333,13 +352,13 @@ def gru_cpu(h, gates, inner, z, W, b, h0, reverse):
     h[T if reverse else 0] = h0
     threads = sharing(T, N, W)
     if threads == 1:
-        gru_rows(h, gates, inner, z, W.T.copy(), or_zeros(b, W), reverse, 0, N)
+        gru_rows(h, gates, inner, z, packed_weights(W, True), or_zeros(b, W), reverse, 0, N)
     else:
-        gru_threads(h, gates, inner, z, W.T.copy(), or_zeros(b, W), reverse, threads)
+        gru_threads(h, gates, inner, z, packed_weights(W, True), or_zeros(b, W), reverse, threads)
 
 
 @jit
-def gru_backward_rows(dz, da, dh0, dy, h, gates, inner, W, reverse, first, last):
+def gru_backward_rows(dz, da, dh0, dy, h, gates, inner, weights, reverse, first, last):
     T, N, H = dy.shape
     one = h.dtype.type(1)
     for s in range(T - 1, -1, -1):
@@ -365,14 +384,14 @@ def gru_backward_rows(dz, da, dh0, dy, h, gates, inner, W, reverse, first, last)
                 dzr[k], dzu[k], dzn[k] = dr, du, dn
                 dar[k], dau[k], dan[k] = dr, du, dn * r[k]
                 dh_n[k] = dh * u[k]
-        add_product(dh0, first, da, t * N + first, W, last - first)
+        add_product(dh0, first, H, da, t * N + first, 3 * H, weights, last - first)
 
 
 @jit(parallel=True)
-def gru_backward_threads(dz, da, dh0, dy, h, gates, inner, W, reverse, threads):
+def gru_backward_threads(dz, da, dh0, dy, h, gates, inner, weights, reverse, threads):
     N = dy.shape[1]
     for i in prange(threads):
-        gru_backward_rows(dz, da, dh0, dy, h, gates, inner, W, reverse, i * N // threads, (i + 1) * N // threads)
+        gru_backward_rows(dz, da, dh0, dy, h, gates, inner, weights, reverse, i * N // threads, (i + 1) * N // threads)
 
 
 @gru_backward.cpu
@@ -380,6 +399,6 @@ def gru_backward_cpu(dz, da, dh0, dy, dhn, h, gates, inner, W, reverse):
     dh0[...] = dhn
     threads = sharing(dy.shape[0], dy.shape[1], W)
     if threads == 1:
-        gru_backward_rows(dz, da, dh0, dy, h, gates, inner, W, reverse, 0, dy.shape[1])
+        gru_backward_rows(dz, da, dh0, dy, h, gates, inner, packed_weights(W, False), reverse, 0, dy.shape[1])
     else:
-        gru_backward_threads(dz, da, dh0, dy, h, gates, inner, W, reverse, threads)
+        gru_backward_threads(dz, da, dh0, dy, h, gates, inner, packed_weights(W, False), reverse, threads)

@@ -25,6 +25,7 @@ Source     Hochreiter and Schmidhuber, "Long short-term memory" (1997); the forg
 
 from __future__ import annotations
 
+from manualbp_kernels.elementwise import add
 from manualbp_kernels.matmul import linear, matmul_nn, matmul_tn, sum_rows
 from manualbp_kernels.recurrent import lstm, lstm_backward
 
@@ -57,8 +58,10 @@ class LSTMSweep(Sweep):
         matmul_tn(self.dW_ih, rows(dz), rows(x), 1.0)  # (9)
         matmul_tn(self.dW_hh, rows(dz), rows(before), 1.0)  # (9)
         if self.b_ih is not None:
-            sum_rows(self.db_ih, rows(dz), 1.0)  # (10)
-            sum_rows(self.db_hh, rows(dz), 1.0)  # (10)
+            db = self.empty("db", self.db_ih.shape, x.dtype)
+            sum_rows(db, rows(dz), 0.0)  # (10)
+            add(self.db_ih, self.db_ih, db)
+            add(self.db_hh, self.db_hh, db)
         dx = self.empty("dx", x.shape, x.dtype)
         matmul_nn(rows(dx), rows(dz), self.W_ih, 0.0)  # (11)
         return dx, (dh0, dc0)

@@ -66,4 +66,5 @@ def tanh_float32(x):
     small = p * z * x + x
     e = exp_float32(-(abs(x) + abs(x)))
     large = (ONE - e) / (ONE + e)
-    return small if abs(x) < F(0.625) else (-large if x < F(0) else large)
+    large = -large if x < F(0) else large  # two choices one after the other: nested ones are not made into vectors
+    return small if abs(x) < F(0.625) else large

@@ -68,11 +68,12 @@ def gemm(m, n, k, C, c0, ldc, A, a0, a_row, a_step, B, b0, b_row, b_step, start,
     a_step 1 and b_row or b_step 1; s is 0, C, bias[bias0 + i] or bias[bias0 + j].
     """
     panel = panel_of(n, C.itemsize)
-    pack_a, pack_b = m * k > SMALL and n > 4 * panel, b_step != 1 or (n * k > SMALL and m > 4 * ROWS)
+    pack_a = m * k > SMALL and (n > 4 * panel or a_step != 1)
+    pack_b = b_step != 1 or (n * k > SMALL and m > 4 * ROWS)
     deepest, widest, highest = min(k, KC), min(n, NC), min(m, MC)
     size_a, size_b = packed_size(deepest, highest, ROWS) * pack_a, packed_size(deepest, widest, panel) * pack_b
     packed = np.empty(size_a + size_b + panel, C.dtype) if pack_a or pack_b else C
-    at_b = (-(packed.ctypes.data // C.itemsize)) % (BYTES // C.itemsize)  # at a multiple of the vector
+    at_b = aligned(packed)
     at_a = at_b + size_b
     tables = np.empty(highest + 2 * deepest, np.int64)
     rows, a_steps, b_steps = tables[:highest], tables[highest : highest + deepest], tables[highest + deepest :]
@@ -124,6 +125,12 @@ def panel_of(n, itemsize):
 
 
 @jit
+def aligned(array):
+    """The first place in an array at a multiple of the vector."""
+    return (-(array.ctypes.data // array.itemsize)) % (BYTES // array.itemsize)
+
+
+@jit
 def fill_steps(entries, step):
     """0, step, 2 step, …"""
     for i in range(len(entries)):
@@ -153,3 +160,13 @@ def pack(packed, at, panel, S, s0, s_row, s_step, k, n):
                 to, of = at + j * (k + 1) + v, s0 + (j + v) * s_step
                 for p in range(0, k, width):
                     transpose(packed, to + p * panel, panel, S, of + p, s_step, min(width, columns - v), min(width, k - p))
+
+
+@jit
+def turn(D, S, rows, columns):
+    """D = Sᵀ for flat arrays, S of so many rows and columns."""
+    width = BYTES // S.itemsize
+    for r in range(0, rows, width):
+        for c in range(0, columns, width):
+            at, of = c * rows + r, r * columns + c
+            transpose(D, at, rows, S, of, columns, min(width, rows - r), min(width, columns - c))

@@ -10,15 +10,15 @@ from .jit import Jit, jit, num_threads, prange
 PARALLEL_PASS = 1 << 16  # elements of a pass over memory that pay for waking another thread
 
 LOOP = """
-def part({arguments}, first, last):
+def part({arguments}, begin, end):
     {arrays} = {slices}
-    for i in range(out.size):
-        out[i] = f({elements})
+    for index in range(out.size):
+        out[index] = f({elements})
 
 def shared({arguments}):
     threads = num_threads()
-    for t in prange(threads):
-        part({arguments}, t * out.size // threads, (t + 1) * out.size // threads)
+    for thread in prange(threads):
+        part({arguments}, thread * out.size // threads, (thread + 1) * out.size // threads)
 
 def loop({arguments}):
     {arrays} = {flattened}
@@ -39,9 +39,9 @@ def pointwise(scalar: Callable[..., Any], arrays: int, name: str) -> Jit:
     flat = ("out", *names[:arrays])
     source = LOOP.format(
         arguments=", ".join(("out", *names)),
-        elements=", ".join((*(f"{array}[i]" for array in names[:arrays]), *names[arrays:])),
+        elements=", ".join((*(f"{array}[index]" for array in names[:arrays]), *names[arrays:])),
         arrays=", ".join(flat),
-        slices=", ".join(f"{array}[first:last]" for array in flat),
+        slices=", ".join(f"{array}[begin:end]" for array in flat),
         flattened=", ".join(f"{array}.ravel()" for array in flat),
     )
     space: dict[str, Any] = {

@@ -70,7 +70,7 @@ def tile(typing, C, c0, ldc, A, a0, rows, r0, a_steps, B, b0, b_steps, K, m, n, 
 
 @Intrinsic
 def transpose(typing, D, d0, d_step, S, s0, s_step, rows, columns):
-    """D[d0 + c·d_step + r] = S[s0 + r·s_step + c] for r < rows, c < columns, both at most a vector; 0 for other r."""
+    """D[d0 + c·d_step + r] = S[s0 + r·s_step + c] for r < rows, c < columns, both at most a vector."""
     from numba import types
 
     i = types.int64
@@ -203,11 +203,11 @@ def _emit_transpose(e: Emitter, D, d_step, S, s_step, rows, columns):  # type: i
     b, W, nothing = e.builder, e.width, e.constant(0)
     vectors = []
     for r in range(W):
-        there = b.icmp_signed("<", e.constant(r), rows)
-        source = e.at(S, b.mul(s_step, b.select(there, e.constant(r), nothing)))
-        vectors.append(e.load(source, e.mask(b.select(there, columns, nothing), 0)))
+        exists = b.icmp_signed("<", e.constant(r), rows)
+        source = e.at(S, b.mul(s_step, b.select(exists, e.constant(r), nothing)))
+        vectors.append(e.load(source, e.mask(b.select(exists, columns, nothing), 0)))
     # Exchange the off-diagonal quarters, then those of each quarter, and so on (Eklundh, 1972).
-    distance = W // 2
+    distance, there = W // 2, e.mask(rows, 0)
     while distance:
         for r in range(W):
             if not r & distance:
@@ -217,7 +217,7 @@ def _emit_transpose(e: Emitter, D, d_step, S, s_step, rows, columns):  # type: i
         distance //= 2
     for c in range(W):
         with b.if_then(b.icmp_signed("<", e.constant(c), columns)):
-            e.store(vectors[c], e.at(D, b.mul(d_step, e.constant(c))))
+            e.store(vectors[c], e.at(D, b.mul(d_step, e.constant(c))), there)
 
 
 class Emitter:
@@ -265,10 +265,10 @@ class Emitter:
         self.builder.call(store, [value, pointer, self.ir.Constant(self.i32, 4), mask])
 
     def mask(self, n: Any, first: int) -> Any:
-        """Of the lanes first, first + 1, …, those below n."""
-        lanes = self.ir.VectorType(self.i64, self.width)
+        """Of the lanes first, first + 1, …, those below n, which is a small number."""
+        b, lanes = self.builder, self.ir.VectorType(self.i32, self.width)
         numbers = self.ir.Constant(lanes, [first + k for k in range(self.width)])
-        return self.builder.icmp_signed("<", numbers, self._repeat(n, lanes))
+        return b.icmp_signed("<", numbers, self._repeat(b.trunc(n, self.i32), lanes))
 
     def count(self, first: Any, step: int) -> Any:
         """first, first + step, … as 32-bit integers."""
