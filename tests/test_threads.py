@@ -102,6 +102,15 @@ def test_child_processes_work(method):
         assert method != "fork" or threads == 1
 
 
+@pytest.mark.parametrize("backend", ["loky", "threading"])
+def test_joblib_workers_work(backend):
+    joblib = pytest.importorskip("joblib", reason="joblib, which comes with scikit-learn, is not installed")
+    expected = train_dense()
+    with joblib.parallel_config(backend, n_jobs=2):
+        results = joblib.Parallel()(joblib.delayed(train_dense)() for _ in range(3))
+    assert all(same(expected, result) for result in results)
+
+
 @pytest.mark.parametrize("number", [0, -1, 1.5, "2", True])
 def test_a_number_of_threads_is_a_positive_integer(number):
     with pytest.raises(ValueError, match="number of threads"):

@@ -1,4 +1,4 @@
-"""The command ``manualbp``: train, predict, example."""
+"""The command ``manualbp``: train, predict, example, warmup."""
 
 from .main import main
 

@@ -37,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
     _add_train(commands)
     _add_predict(commands)
     _add_example(commands)
+    _add_warmup(commands)
     return top
 
 
@@ -78,6 +79,16 @@ def _add_example(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     example.set_defaults(run=_example)
 
 
+def _add_warmup(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    warmup = commands.add_parser(
+        "warmup",
+        help="compile all kernels now and keep them on disk",
+        description="Compile every kernel that training uses, so that no training waits for it.",
+    )
+    warmup.add_argument("--float64", action="store_true", help="for float64 too, as gradient checks use it")
+    warmup.set_defaults(run=_warmup)
+
+
 def _train(options: argparse.Namespace) -> None:
     from .train import train
 
@@ -99,3 +110,9 @@ def _example(options: argparse.Namespace) -> None:
     if options.data is not None and options.name != "cnn":
         raise ValueError(f"example {options.name} takes no --data, only cnn does")
     EXAMPLES[options.name](**({"path": options.data} if options.data else {}))
+
+
+def _warmup(options: argparse.Namespace) -> None:
+    from .warmup import warmup
+
+    warmup(options.float64)

@@ -9,7 +9,6 @@ import hashlib
 import os
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,9 @@ FASTMATH = {"contract", "nsz"}
 # the order in which it is rounded: else the bits would depend on how often LLVM has passed over the code.
 REORDER = FASTMATH | {"reassoc"}
 
+PACKAGE = __name__.partition(".")[0] + "."
+JITS: dict[str, Jit] = {}  # by module and name
+
 
 class Jit:
     """A function that Numba compiles when it is first called. Other compiled functions may call it."""
@@ -28,6 +30,9 @@ class Jit:
     def __init__(self, function: Callable[..., Any], name: str, parallel: bool = False, reorder: bool = False) -> None:
         self.function = function
         self.name = name
+        function.__qualname__ = name  # symbols are made of it: the loops of pointwise.py must not share one
+        self.key = f"{function.__module__.removeprefix(PACKAGE)}.{name}"
+        JITS[self.key] = self
         self.parallel = parallel
         self.fastmath = REORDER if reorder else FASTMATH
         self.__doc__ = function.__doc__
@@ -45,11 +50,27 @@ class Jit:
         from . import scalar  # noqa: F401  (teaches Numba `like`)
 
         _import_names(self.function.__globals__)  # even if it has none: a callee's code on disk may need them
-        compiled = numba.njit(self.function, fastmath=self.fastmath, error_model="numpy", nogil=True, parallel=self.parallel)
+        compiled = numba.njit(
+            self.function,
+            fastmath=self.fastmath,
+            error_model="numpy",
+            nogil=True,
+            parallel=self.parallel,
+            no_cfunc_wrapper=True,
+        )
         if not numba.config.DISABLE_JIT:
             _one_version(compiled)
-            _keep_on_disk(compiled, self.name)
+            if self.belongs_here:
+                from .cache import KernelCache
+
+                compiled._cache = KernelCache(self.key)
         return compiled
+
+    @property
+    def belongs_here(self) -> bool:
+        """Whether the fingerprint covers it; a user's own kernel is compiled in each process."""
+        closure = [cell.cell_contents for cell in self.function.__closure__ or ()]
+        return self.function.__module__.startswith(PACKAGE) and all(f.belongs_here for f in closure if isinstance(f, Jit))
 
     @property
     def _numba_type_(self) -> Any:
@@ -115,6 +136,11 @@ def fingerprint() -> str:
     return digest.hexdigest()[:16]
 
 
+def kernel_folder() -> Path:
+    """Where the machine code of these very sources is kept."""
+    return cache_folder() / fingerprint()
+
+
 def _one_version(dispatcher: Any) -> None:
     """Compile for an integer, not once more for each number that a caller writes out."""
     from numba.core.types import misc
@@ -123,11 +149,3 @@ def _one_version(dispatcher: Any) -> None:
     dispatcher.get_call_template = lambda args, kws: choose(
         tuple(map(misc.unliteral, args)), {name: misc.unliteral(kind) for name, kind in kws.items()}
     )
-
-
-def _keep_on_disk(dispatcher: Any, name: str) -> None:
-    """Give the dispatcher a disk cache; without a writable folder it compiles in each process, silently."""
-    from .cache import KernelCache
-
-    with suppress(OSError, RuntimeError):
-        dispatcher._cache = KernelCache(dispatcher.py_func, name)
