@@ -30,7 +30,7 @@ def cores() -> int:
 def describe() -> dict[str, Any]:
     facts = processor()
     flags = facts.get("flags", facts.get("Features", "")).split()
-    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]  # type: ignore[index, call-overload]
+    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     return {
         "processor": facts.get("model name") or platform.processor() or platform.machine(),
         "cores": cores(),

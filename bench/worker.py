@@ -16,7 +16,7 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
-from .engines import Running, Unable, compared, prepare
+from .engines import Running, Unable, compared, load, prepare
 from .works import Work
 
 running: Running | None = None
@@ -26,6 +26,7 @@ def begin(engine: str, work: Work) -> dict[str, Any]:
     """Get ready and take the steps whose result is compared; the first one, with all compilation, is timed apart."""
     global running
     running = None  # the one before is freed first
+    load(engine)
     start = time.perf_counter()
     ready = prepare(engine, work)
     ready.step()

@@ -12,6 +12,7 @@ A new work is one line in ``WORKS``; one of a new kind is a class here and a fun
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar, NamedTuple
@@ -110,7 +111,7 @@ class Operation:
     title: str
     group: str
     call: str
-    shapes: dict[str, Shape]
+    shapes: Mapping[str, Shape]
     dtype: str = "float32"
     flops: int = 0
 
@@ -275,7 +276,7 @@ MILLION = (1024, 1024)
 MATRICES = (
     *(matmul(n) for n in (32, 64, 128, 129, 256, 257, 512, 1024, 2048)),
     matmul(25088, 64, 288),
-    matmul(64, 128, 784),
+    matmul(64, 784, 128),
     *(matmul(n, dtype="float64") for n in (64, 256, 1024)),
 )
 KERNELS = (

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
+from types import ModuleType
 from typing import NamedTuple
 
 from ..works import STEPS_COMPARED, Arrays, Work
@@ -33,9 +34,13 @@ class Unable(Exception):
     """The engine has no way to do this work."""
 
 
+def load(engine: str) -> ModuleType:
+    return import_module(f"{__name__}.{engine}")
+
+
 def prepare(engine: str, work: Work) -> Running:
     """``work``, with its data and initial weights, ready for its first step. Unable, or ImportError without the engine."""
-    make = getattr(import_module(f"{__name__}.{engine}"), work.kind, None)
+    make = getattr(load(engine), work.kind, None)
     if make is None:
         raise Unable(f"{engine} does no {work.kind.replace('_', ' ')}")
     running: Running = make(work)

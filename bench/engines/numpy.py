@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from ..works import Array, Operation
@@ -17,7 +19,7 @@ def operation(work: Operation) -> Running:
     return Running(lambda: function(*inputs, out=output), lambda: {"output": output})
 
 
-OPERATIONS = {
+OPERATIONS: dict[str, Callable[..., Array]] = {
     "matmul": np.matmul,
     "add": np.add,
     "relu": lambda x, out=None: np.maximum(x, 0, out=out),
