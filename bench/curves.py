@@ -83,10 +83,16 @@ def decades(times: dict[str, dict[int, float]]) -> float:
 
 def label(axes: Any, times: dict[str, dict[int, float]]) -> None:
     """The engines' names at the ends of their lines, moved apart where they would touch."""
+    gap, at = 0.09, -math.inf
+    ends = sorted((height(axes, list(points.values())[-1]), engine) for engine, points in times.items())
+    ceiling = 1.0 - gap * (len(ends) - 1)
+    for end, engine in ends:
+        at = max(min(end, ceiling), at + gap)
+        ceiling += gap
+        axes.text(1.01, at, TITLES[engine], transform=axes.transAxes, va="center", color=COLOURS[engine])
+
+
+def height(axes: Any, value: float) -> float:
+    """Where a value lies on a logarithmic axis, from 0 at its bottom to 1 at its top."""
     low, high = axes.get_ylim()
-    gap = (high / low) ** 0.09
-    at = 0.0
-    for engine, points in sorted(times.items(), key=lambda item: list(item[1].values())[-1]):
-        x, y = list(points.items())[-1]
-        at = max(y, at * gap)
-        axes.annotate(TITLES[engine], (x, at), (6, 0), textcoords="offset points", va="center", color=COLOURS[engine])
+    return math.log(value / low) / math.log(high / low)
