@@ -16,8 +16,8 @@ lint: $(VENV)/dev   ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/bench   ## time the kernels and the training steps
-	$(BIN)/python -m pytest bench --benchmark-only
+bench: $(VENV)/bench   ## time everything beside its peers, and write docs/benchmarks.md; leave the machine alone meanwhile
+	$(BIN)/python -m bench --out docs/benchmarks.md --readme README.md
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info
