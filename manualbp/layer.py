@@ -17,9 +17,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
+from numpy import ndarray
 
 from .parameter import Parameter, gather
-from .types import FLOATS, Array, DTypeLike, Shape, as_array, float_dtype
+from .types import FLOATS, Array, DTypeLike, Form, Shape, as_array, float_dtype
 from .workspace import Workspace
 
 
@@ -57,7 +58,9 @@ class Layer(Workspace):
         self.training = True
         self.cache: tuple[Any, ...] | None = None
         self.dtype: Any = None if dtype is None else float_dtype(dtype)
-        self._given: tuple[Shape, Any] = ((), None)
+        self._given: Form = ((), None)
+        self._input: Form = ((), None)
+        self._output: Form = ((), None)
 
     def forward(self, x: Array) -> Array:
         """y from x."""
@@ -84,9 +87,9 @@ class Layer(Workspace):
         forward has cached is gone, whatever becomes of this one.
         """
         self.cache = None
-        if type(x) is not np.ndarray:
+        if type(x) is not ndarray:
             x = self._array(x)
-        if x.dtype is not self.dtype and x.dtype != self.dtype and (self.dtype or x.dtype not in FLOATS):
+        if x.dtype is not self.dtype and x.dtype not in ((self.dtype,) if self.dtype else FLOATS):
             raise TypeError(
                 f"{self} expects {self.dtype or 'float32 or float64'}, got {x.dtype}: "
                 f'cast with x.astype("{self.dtype or "float32"}")'
@@ -97,6 +100,25 @@ class Layer(Workspace):
         if not x.size:
             raise ValueError(f"{self} got an empty array of shape {x.shape}: a batch holds at least one sample")
         return x if x.flags.carray else np.array(x, order="C")
+
+    def take_with_output(self, x: Any) -> tuple[Array, Array]:
+        """``take(x)``, and the array for y, of the shape that ``output_shape`` tells. ``forward`` then sets the cache itself.
+
+        In a steady step x has the form it had last time, and one comparison stands for all that was looked at then.
+        """
+        shape, dtype = self._input
+        if type(x) is ndarray and x.dtype is dtype and x.shape == shape and x.flags.carray:
+            self.cache = None
+        else:
+            x = self.take(x)
+            self._output = self.output_shape(x), x.dtype
+            self._input = x.shape, x.dtype
+        self._given = shape, dtype = self._output
+        return x, self.empty("y", shape, dtype)
+
+    def output_shape(self, x: Array) -> Shape:
+        """The shape of y; raises ``misfit`` for an x of the wrong shape."""
+        return x.shape
 
     def _array(self, x: Any) -> Array:
         """``x`` as an array; a list of numbers becomes one of our dtype."""
@@ -120,7 +142,8 @@ class Layer(Workspace):
 
     def recall(self, dy: Array) -> tuple[tuple[Any, ...], Array]:
         """The cache, which is then used up, and ``dy`` checked against the y it belongs to."""
-        if self.cache is None:
+        cache = self.cache
+        if cache is None:
             why = (
                 "each backward needs a forward of its own before it"
                 if self.training
@@ -128,13 +151,13 @@ class Layer(Workspace):
             )
             raise RuntimeError(f"{self}: backward without a cached forward; {why}")
         shape, dtype = self._given
-        if type(dy) is not np.ndarray:
+        if type(dy) is not ndarray:
             dy = np.asarray(as_array(dy), dtype)
         if dy.shape != shape:
             raise ValueError(f"{self}: ∂L/∂y must have the shape of y, {shape}, got {dy.shape}")
-        if dy.dtype != dtype:
+        if dy.dtype is not dtype and dy.dtype != dtype:
             raise TypeError(f"{self}: ∂L/∂y must have the dtype of y, {dtype}, got {dy.dtype}")
-        cache, self.cache = self.cache, None
+        self.cache = None
         return cache, dy if dy.flags.carray else np.array(dy, order="C")
 
     def misfit(self, expected: str, x: Array) -> ValueError:
@@ -229,7 +252,7 @@ class Layer(Workspace):
 
     def __getstate__(self) -> dict[str, Any]:
         """For copy and pickle: everything but the caches and buffers of a step in progress."""
-        return {**super().__getstate__(), "cache": None}
+        return {**super().__getstate__(), "cache": None, "_input": ((), None)}
 
     # ------------------------------------------------------------------ looks
 

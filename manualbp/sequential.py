@@ -41,40 +41,38 @@ class Sequential(Layer):
         self.layers = tuple(_once(layers))
         gather(self.modules())
 
+    def __call__(self, x: Array) -> Array:
+        return self.forward(x)
+
     def forward(self, x: Array) -> Array:
-        i = 0
         try:
-            for i, layer in enumerate(self.layers):  # noqa: B007
+            for layer in self.layers:
                 x = layer.forward(x)  # (1)
         except (ValueError, TypeError, RuntimeError) as error:
             for module in self.modules():  # or a later backward would mix this forward with an earlier one
                 module.cache = None
-            raise _located(error, i) from None
+            raise self._located(error, layer) from None
         return x
 
     def backward(self, dy: Array) -> Array:
-        i = len(self.layers)
         try:
             for layer in reversed(self.layers):
-                i -= 1
                 dy = layer.backward(dy)  # (2)
         except (ValueError, TypeError, RuntimeError) as error:
-            raise _located(error, i) from None
+            raise self._located(error, layer) from None
         return dy
 
     def backward_weights(self, dy: Array) -> None:
         """``backward`` down to the first layer with parameters, where it ends: the input's gradient is left out."""
-        first, i = self._first, len(self.layers)
+        before, first, after = self._around_first
         try:
-            for layer in reversed(self.layers[first + 1 :]):
-                i -= 1
+            for layer in after:
                 dy = layer.backward(dy)  # (2)
-            i = first
-            for layer in self.layers[first : first + 1]:
+            for layer in first:
                 layer.backward_weights(dy)
         except (ValueError, TypeError, RuntimeError) as error:
-            raise _located(error, i) from None
-        for layer in self.layers[:first]:
+            raise self._located(error, layer) from None
+        for layer in before:
             layer.cache = None
 
     def zero_grad(self) -> None:
@@ -86,9 +84,15 @@ class Sequential(Layer):
         return [gradient for _, _, gradient in runs(self.parameters())]
 
     @cached_property
-    def _first(self) -> int:
-        """The first layer with parameters."""
-        return next((i for i, layer in enumerate(self.layers) if layer.parameters()), 0)
+    def _around_first(self) -> tuple[tuple[Layer, ...], tuple[Layer, ...], tuple[Layer, ...]]:
+        """The layers before the first one with parameters; that one; those after it, last one first."""
+        first = next((i for i, layer in enumerate(self.layers) if layer.parameters()), 0)
+        return self.layers[:first], self.layers[first : first + 1], self.layers[:first:-1]
+
+    def _located(self, error: Exception, layer: Layer) -> Exception:
+        """The same error, saying in which layer it arose."""
+        error.args = (f"{error} · in layer {self.layers.index(layer)} of Sequential",)
+        return error
 
     # ------------------------------------------------------------------ training, as functions in training.py
 
@@ -176,9 +180,3 @@ def _once(layers: tuple[Layer, ...]) -> Iterator[Layer]:
                     f"build two layers, and copy weights with load_state_dict"
                 )
         yield layer
-
-
-def _located(error: Exception, i: int) -> Exception:
-    """The same error, saying in which layer it arose."""
-    error.args = (f"{error} · in layer {i} of Sequential",)
-    return error

@@ -8,6 +8,7 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 DTypeLike = npt.DTypeLike
 Shape = tuple[int, ...]
+Form = tuple[Shape, Any]  # shape and dtype
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from sys import getrefcount
 from typing import Any
 
 import numpy as np
@@ -18,11 +18,11 @@ class Workspace:
 
     def empty(self, name: str, shape: Shape, dtype: Any) -> Array:
         """An array to write a result into: last time's, if nobody holds it or a view of it any more, else a new one."""
-        buffers = self._buffers
-        if name in buffers and buffers[name].shape == shape and buffers[name].dtype == dtype:
-            if sys.getrefcount(buffers[name]) == _UNSHARED:
-                return buffers[name]
-        fresh = buffers[name] = np.empty(shape, dtype)
+        buffer = self._buffers.get(name)
+        if buffer is not None and buffer.shape == shape and buffer.dtype == dtype:
+            if getrefcount(buffer) == _UNSHARED_BUT_HERE:
+                return buffer
+        fresh = self._buffers[name] = np.empty(shape, dtype)
         return fresh
 
     def __getstate__(self) -> dict[str, Any]:
@@ -31,13 +31,15 @@ class Workspace:
 
 def unshared(holder: dict[str, Any], name: str) -> bool:
     """Whether the dictionary is the only one to hold its entry: CPython's reference count says so."""
-    return sys.getrefcount(holder[name]) == _UNSHARED
+    return getrefcount(holder[name]) == _UNSHARED
 
 
-def _count_unshared() -> int:
-    """What ``sys.getrefcount(holder[name])`` says when nobody else holds the entry."""
+def _counts() -> tuple[int, int]:
+    """What ``sys.getrefcount`` says of an entry that nobody else holds: asked by its key, and by a variable."""
     holder = {"y": np.empty(0)}
-    return sys.getrefcount(holder["y"])
+    by_key = getrefcount(holder["y"])
+    entry = holder["y"]
+    return by_key, getrefcount(entry)
 
 
-_UNSHARED = _count_unshared()
+_UNSHARED, _UNSHARED_BUT_HERE = _counts()

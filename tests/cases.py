@@ -171,12 +171,14 @@ class KernelCase(NamedTuple):
         outputs: how many arguments, the first ones, are written.
         exact: whether compiled loops and definition agree to the bit on whole numbers.
         linear: whether the definition applied to |arguments| is Σ|terms|.
+        total: whether the second output is the sum of the first one.
     """
 
     arguments: Callable[[Draw], tuple[Any, ...]]
     outputs: int = 1
     exact: bool = True
     linear: bool = False
+    total: bool = False
 
 
 def _elementwise(inputs, *constants):
@@ -185,6 +187,16 @@ def _elementwise(inputs, *constants):
         return d.unwritten(*shape), *(d(*shape) for _ in range(inputs)), *constants
 
     return arguments
+
+
+def _with_total(arguments):
+    """A loss, with room for the sum of its terms behind the terms."""
+
+    def with_total(d):
+        l, *inputs = arguments(d)
+        return l, d.unwritten(1), *inputs
+
+    return with_total
 
 
 def _product(left, right):
@@ -201,6 +213,11 @@ def _product(left, right):
 def _linear(d):
     N, I, O = d.sizes(3)
     return d.unwritten(N, O), d(N, I), d(O, I), d.maybe(d(O))
+
+
+def _linear_backward_weights(d):
+    N, I, O = d.sizes(3)
+    return d(O, I), d.maybe(d(O)), d(N, O), d(N, I)
 
 
 def _sum_rows(d):
@@ -286,10 +303,6 @@ def _dropout(d):
 
 def _fill(d):
     return d.unwritten(*d.sizes(2)), 3.0
-
-
-def _total(d):
-    return np.full(1, np.nan), d(*d.sizes(2))
 
 
 def _swap_axes(d):
@@ -429,6 +442,7 @@ KERNELS = {
     "matmul_nt": KernelCase(_product("ip", "jp"), linear=True),
     "matmul_tn": KernelCase(_product("pi", "pj"), linear=True),
     "linear": KernelCase(_linear, linear=True),
+    "linear_backward_weights": KernelCase(_linear_backward_weights, outputs=2, linear=True),
     "sum_rows": KernelCase(_sum_rows, linear=True),
     "conv2d": KernelCase(_conv2d, linear=True),
     "conv2d_input_gradient": KernelCase(_conv2d_input_gradient, linear=True),
@@ -444,7 +458,6 @@ KERNELS = {
     "multiply": KernelCase(_elementwise(2)),
     "add": KernelCase(_elementwise(2)),
     "copy": KernelCase(_elementwise(1)),
-    "total": KernelCase(_total, linear=True),
     "swap_axes": KernelCase(_swap_axes),
     "put_columns": KernelCase(_put_columns),
     "take_columns": KernelCase(_take_columns),
@@ -482,21 +495,21 @@ KERNELS = {
     "gru": KernelCase(_gru, outputs=3, exact=False),
     "gru_backward": KernelCase(_gru_backward, outputs=3, exact=False),
     # losses
-    "mse": KernelCase(_elementwise(2)),
+    "mse": KernelCase(_with_total(_elementwise(2)), outputs=2, total=True),
     "mse_backward": KernelCase(_elementwise(2, 0.25)),
-    "l1": KernelCase(_elementwise(2)),
+    "l1": KernelCase(_with_total(_elementwise(2)), outputs=2, total=True),
     "l1_backward": KernelCase(_elementwise(2, 0.25)),
-    "huber": KernelCase(_elementwise(2, 1.5, 2.0)),
+    "huber": KernelCase(_with_total(_elementwise(2, 1.5, 2.0)), outputs=2, total=True),
     "huber_backward": KernelCase(_elementwise(2, 1.5, 0.25)),
-    "bce": KernelCase(_probabilities(), exact=False),
+    "bce": KernelCase(_with_total(_probabilities()), outputs=2, exact=False, total=True),
     "bce_backward": KernelCase(_probabilities(0.25), exact=False),
-    "bce_logits": KernelCase(_elementwise(3), exact=False),
+    "bce_logits": KernelCase(_with_total(_elementwise(3)), outputs=2, exact=False, total=True),
     "bce_logits_backward": KernelCase(_elementwise(3, 0.25), exact=False),
-    "kl_div": KernelCase(_kl_div, exact=False),
+    "kl_div": KernelCase(_with_total(_kl_div), outputs=2, exact=False, total=True),
     "kl_div_backward": KernelCase(_kl_div_backward),
     "class_targets": KernelCase(_class_targets, outputs=2),
     "probability_targets": KernelCase(_probability_targets),
-    "nll": KernelCase(_nll),
+    "nll": KernelCase(_with_total(_nll), outputs=2, total=True),
     "nll_backward": KernelCase(_nll_backward),
     "cross_entropy_backward": KernelCase(_cross_entropy_backward, exact=False),
     # updates

@@ -1,5 +1,7 @@
 """Kernels: the contract, and that definition and compiled loops say the same."""
 
+import sys
+
 import numpy as np
 import pytest
 from cases import KERNELS as CASES
@@ -9,8 +11,9 @@ from hypothesis import strategies as st
 from tolerances import assert_close
 
 import manualbp as mb
-from manualbp_kernels import KERNELS, Kernel, backend, get_backend, kernel, set_backend
+from manualbp_kernels import KERNELS, Kernel, backend, get_backend, kernel, look_everywhere, set_backend
 from manualbp_kernels.cpu.jit import Jit
+from manualbp_kernels.elementwise import copy, fill
 from manualbp_kernels.loss import class_targets
 from manualbp_kernels.matmul import matmul_nn, sum_rows
 from manualbp_kernels.pool import max_pool2d
@@ -62,8 +65,10 @@ def test_compiled_equals_definition(name, dtype, data, seed, whole):
     for given_, one, other in zip(arguments[case.outputs :], expected[case.outputs :], actual[case.outputs :], strict=True):
         np.testing.assert_array_equal(one, given_, err_msg=f"the definition of {name} changed an input")
         np.testing.assert_array_equal(other, given_, err_msg=f"the compiled {name} changed an input")
-    sums = _sums_of_terms(kernel, case, arguments)
+    sums = _sums_of_terms(kernel, case, arguments, expected)
     for one, other, scale in zip(expected[: case.outputs], actual[: case.outputs], sums, strict=True):
+        if one is None:
+            continue
         assert not np.isnan(one).any(), "an element of the output was not written"
         if one.dtype.kind != "f" or (whole and case.exact):
             np.testing.assert_array_equal(other, one)
@@ -71,8 +76,10 @@ def test_compiled_equals_definition(name, dtype, data, seed, whole):
             assert_close(other, one, scale=scale)
 
 
-def _sums_of_terms(kernel, case, arguments):
+def _sums_of_terms(kernel, case, arguments, expected):
     """Σ|terms| for each output where it is known: a linear kernel's definition, applied to |arguments|."""
+    if case.total:
+        return [None, max(1.0, float(np.abs(expected[0]).sum()))]
     if not case.linear:
         return [None] * case.outputs
     sizes = [abs(a) if isinstance(a, np.ndarray) else a for a in arguments]
@@ -291,6 +298,45 @@ def test_an_array_elsewhere_goes_to_its_own_form(scratch):
     with backend("reference"):
         away("another")
     assert calls == ["device array", "another"]
+
+
+def test_loops_in_the_place_of_the_choice_can_be_given_up(scratch, monkeypatch):
+    """Once it has run, a compiled kernel asks no more where its arrays lie, until some may lie elsewhere."""
+    monkeypatch.setattr(sys.modules["manualbp_kernels.kernel"], "_only_host", True)  # and put back afterwards
+    calls = []
+
+    @kernel
+    def both(y):
+        """y = 1"""
+
+    @both.cpu
+    def both_cpu(y):
+        y[0] = 1
+
+    @both.cuda
+    def both_cuda(y):
+        calls.append(y)
+
+    y = np.zeros(1)
+    both(y)
+    assert y == 1
+    assert type(both).__call__ is not Kernel.__call__
+    look_everywhere()
+    y[0] = 0
+    both(y)
+    both("device array")
+    assert y == 1
+    assert calls == ["device array"]
+    assert type(both).__call__ is Kernel.__call__
+
+
+def test_kernels_do_not_share_what_a_call_runs():
+    """Each has its own class, or the first call of one would replace them all."""
+    y = np.zeros(2)
+    fill(y, 1.0)
+    copy(np.empty(2), y)
+    assert type(fill) is not type(copy)
+    assert type(fill).__call__ is not type(copy).__call__
 
 
 def test_a_name_is_defined_once(scratch):

@@ -4,7 +4,7 @@ They know arrays and nothing of layers. See ``kernel.py`` for the contract.
 """
 
 from .cpu.threads import get_num_threads, set_num_threads
-from .kernel import BACKENDS, KERNELS, Kernel, backend, get_backend, kernel, set_backend
+from .kernel import BACKENDS, KERNELS, Kernel, backend, get_backend, kernel, look_everywhere, set_backend
 
 __all__ = [
     "BACKENDS",
@@ -14,6 +14,7 @@ __all__ = [
     "get_backend",
     "get_num_threads",
     "kernel",
+    "look_everywhere",
     "set_backend",
     "set_num_threads",
 ]

@@ -52,26 +52,6 @@ def copy_scalar(x):
 
 
 @kernel
-def total(s, x):
-    """s[0] = Σ x, added up in float64"""
-    s[0] = x.sum(dtype=np.float64)
-
-
-@total.cpu
-def total_cpu(s, x):
-    s[0] = sum_all(x.ravel())
-
-
-@jit(reorder=True)
-def sum_all(x):
-    """Σ x in float64."""
-    t = 0.0
-    for i in range(x.size):
-        t += x[i]
-    return t
-
-
-@kernel
 def swap_axes(y, x):
     """y[j,i,d] = x[i,j,d]"""
     y[...] = x.swapaxes(0, 1)

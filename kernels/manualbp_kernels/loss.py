@@ -1,6 +1,7 @@
 """Losses ℓ of single elements with their slopes, and the targets of classification written as weights.
 
-``g`` is what one element counts in the final loss: 1/n for a mean over n, 1 for a sum.
+``s`` holds one number, Σ ℓ, added up in float64. ``g`` is what one element counts in the final loss: 1/n for a mean
+over n, 1 for a sum.
 """
 
 import numpy as np
@@ -15,12 +16,13 @@ VARIANCE_FLOOR = 1e-12  # and the p (1 − p) its slope divides by here
 
 
 @kernel
-def mse(l, y, t):
-    """ℓ = (y − t)²"""
+def mse(l, s, y, t):
+    """ℓ = (y − t)²;  s = Σ ℓ"""
     l[...] = (y - t) ** 2
+    s[0] = l.sum(dtype=np.float64)
 
 
-@mse.scalar()
+@mse.scalar(total=True)
 def mse_scalar(y, t):
     return (y - t) * (y - t)
 
@@ -37,12 +39,13 @@ def mse_backward_scalar(y, t, g):
 
 
 @kernel
-def l1(l, y, t):
-    """ℓ = |y − t|"""
+def l1(l, s, y, t):
+    """ℓ = |y − t|;  s = Σ ℓ"""
     l[...] = np.abs(y - t)
+    s[0] = l.sum(dtype=np.float64)
 
 
-@l1.scalar()
+@l1.scalar(total=True)
 def l1_scalar(y, t):
     return abs(y - t)
 
@@ -59,13 +62,14 @@ def l1_backward_scalar(y, t, g):
 
 
 @kernel
-def huber(l, y, t, delta, scale):
-    """ℓ = s ½ d² if |d| < δ, else s δ (|d| − ½ δ),  d = y − t"""
+def huber(l, s, y, t, delta, scale):
+    """ℓ = c ½ d² if |d| < δ, else c δ (|d| − ½ δ),  d = y − t, c = scale;  s = Σ ℓ"""
     d = np.abs(y - t)
     l[...] = scale * np.where(d < delta, 0.5 * d * d, delta * (d - 0.5 * delta))
+    s[0] = l.sum(dtype=np.float64)
 
 
-@huber.scalar(constants=2)
+@huber.scalar(constants=2, total=True)
 def huber_scalar(y, t, delta, scale):
     d, half, knee = abs(y - t), like(y, 0.5), like(y, delta)
     return like(y, scale) * (half * d * d if d < knee else knee * (d - half * knee))
@@ -84,13 +88,14 @@ def huber_backward_scalar(y, t, delta, g):
 
 
 @kernel
-def bce(l, y, t):
-    """ℓ = −t log y − (1 − t) log(1 − y), each logarithm not below −100"""
+def bce(l, s, y, t):
+    """ℓ = −t log y − (1 − t) log(1 − y), each logarithm not below −100;  s = Σ ℓ"""
     with np.errstate(divide="ignore", invalid="ignore"):
         l[...] = -t * np.maximum(np.log(y), LOG_FLOOR) - (1 - t) * np.maximum(np.log1p(-y), LOG_FLOOR)
+    s[0] = l.sum(dtype=np.float64)
 
 
-@bce.scalar()
+@bce.scalar(total=True)
 def bce_scalar(y, t):
     floor, one, yes, no = like(y, LOG_FLOOR), like(y, 1), np.log(y), np.log1p(-y)
     return -t * (floor if yes < floor else yes) - (one - t) * (floor if no < floor else no)
@@ -108,12 +113,13 @@ def bce_backward_scalar(y, t, g):
 
 
 @kernel
-def bce_logits(l, x, t, w):
-    """ℓ = −w t log σ(x) − (1 − t) log(1 − σ(x)) = (1 − t) x + (1 + (w − 1) t) log(1 + e⁻ˣ)"""
+def bce_logits(l, s, x, t, w):
+    """ℓ = −w t log σ(x) − (1 − t) log(1 − σ(x)) = (1 − t) x + (1 + (w − 1) t) log(1 + e⁻ˣ);  s = Σ ℓ"""
     l[...] = (1 - t) * x + (1 + (w - 1) * t) * (np.log1p(np.exp(-np.abs(x))) + np.maximum(-x, 0))
+    s[0] = l.sum(dtype=np.float64)
 
 
-@bce_logits.scalar()
+@bce_logits.scalar(total=True)
 def bce_logits_scalar(x, t, w):
     one, zero = like(x, 1), like(x, 0)
     return (one - t) * x + (one + (w - one) * t) * (np.log1p(exp(-abs(x))) + (-x if x < 0 else zero))
@@ -133,16 +139,17 @@ def bce_logits_backward_scalar(x, t, w, g):
 
 
 @kernel
-def kl_div(l, x, t, log_target):
-    """ℓ = t (log t − x) with 0 log 0 = 0; if the target is a logarithm too, eᵗ (t − x)"""
+def kl_div(l, s, x, t, log_target):
+    """ℓ = t (log t − x) with 0 log 0 = 0; if the target is a logarithm too, eᵗ (t − x);  s = Σ ℓ"""
     if log_target:
         l[...] = np.exp(t) * (t - x)
     else:
         with np.errstate(divide="ignore", invalid="ignore"):
             l[...] = np.where(t == 0, 0, t * np.log(t)) - t * x
+    s[0] = l.sum(dtype=np.float64)
 
 
-@kl_div.scalar(constants=1)
+@kl_div.scalar(constants=1, total=True)
 def kl_div_scalar(x, t, log_target):
     if log_target:
         return exp(t) * (t - x)
@@ -216,21 +223,25 @@ def product_or_zero(q, logp):
 
 
 @kernel
-def nll(l, logp, q):
-    """ℓ[a,b] = −Σ_k q[a,k,b] logp[a,k,b]   (a term with q = 0 is 0)"""
+def nll(l, s, logp, q):
+    """ℓ[a,b] = −Σ_k q[a,k,b] logp[a,k,b]   (a term with q = 0 is 0);  s = Σ ℓ"""
     with np.errstate(invalid="ignore"):
         l[...] = -np.where(q == 0, 0, q * logp).sum(axis=1)
+    s[0] = l.sum(dtype=np.float64)
 
 
 @nll.cpu
-def nll_cpu(l, logp, q):
+def nll_cpu(l, s, logp, q):
     outer, K, inner = q.shape
+    total = 0.0
     for a in range(outer):
         for b in range(inner):
-            s = q.dtype.type(0)
+            term = q.dtype.type(0)
             for k in range(K):
-                s -= product_or_zero(q[a, k, b], logp[a, k, b])
-            l[a, b] = s
+                term -= product_or_zero(q[a, k, b], logp[a, k, b])
+            l[a, b] = term
+            total += term
+    s[0] = total
 
 
 @kernel

@@ -1,6 +1,7 @@
 """Matrix products, in the three forms that backpropagation needs, and the sum over rows that gives a bias gradient.
 
 nn  forward through a stored matrix, or δ W        nt  x Wᵀ        tn  δᵀ x
+In ``matmul_nn`` and in ``linear`` all axes of C, A, x, y but the last one may be several: they are rows all the same.
 """
 
 import numpy as np
@@ -38,6 +39,15 @@ def linear(y, x, W, b):
 
 
 @kernel
+def linear_backward_weights(dW, db, dy, x):
+    """dW[o,i] += Σ_n dy[n,o] x[n,i];  db[o] += Σ_n dy[n,o]   (db may be None)"""
+    dy, x = dy.reshape(-1, dW.shape[0]), x.reshape(-1, dW.shape[1])
+    dW += dy.T @ x
+    if db is not None:
+        db += dy.sum(axis=0)
+
+
+@kernel
 def sum_rows(s, A, beta):
     """s[j] = β s[j] + Σ_i A[i,j]"""
     s[...] = A.sum(axis=0) if beta == 0 else beta * s + A.sum(axis=0)
@@ -66,8 +76,8 @@ def begin(C, beta):
 
 @matmul_nn.cpu
 def matmul_nn_cpu(C, A, B, beta):
-    m, n = C.shape
-    k = A.shape[1]
+    k, n = B.shape
+    m = C.size // n
     c, a, b = C.ravel(), A.ravel(), B.ravel()
     start = begin(c, beta)
     if m <= FEW:
@@ -106,14 +116,40 @@ def matmul_tn_cpu(C, A, B, beta):
 
 @linear.cpu
 def linear_cpu(y, x, W, b):
-    m, n = y.shape
-    k = x.shape[1]
+    n, k = W.shape
+    m = y.size // n
     c, a, w = y.ravel(), x.ravel(), W.ravel()
     start, bias = (ZERO, c) if b is None else (COLUMN_BIAS, b)
     if m <= FEW:
         dot_rows(c, a, w, m, n, k, start, bias)
     else:
         product(m, n, k, c, n, a, k, 1, w, 1, k, start, bias)
+
+
+@linear_backward_weights.cpu
+def linear_backward_weights_cpu(dW, db, dy, x):
+    n, k = dW.shape
+    m = x.size // k
+    dw, d, a = dW.ravel(), dy.ravel(), x.ravel()
+    if db is not None:
+        for i in range(m):
+            for j in range(n):
+                db[j] += d[i * n + j]
+    if m <= FEW:
+        add_outer_products(dw, d, a, m, n, k)
+    else:
+        product(n, k, m, dw, k, d, 1, n, a, k, 1, OUTPUT, dw)
+
+
+@jit
+def add_outer_products(C, A, B, m, n, k):
+    """C[i,j] += Σ_p A[p,i] B[p,j] for few p: a row of C stays in the cache while rows of B are added to it."""
+    for i in range(n):
+        c = C[i * k : (i + 1) * k]
+        for p in range(m):
+            a, b = A[p * n + i], B[p * k : (p + 1) * k]
+            for j in range(k):
+                c[j] += a * b[j]
 
 
 @jit(reorder=True)

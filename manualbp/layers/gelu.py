@@ -32,10 +32,10 @@ class SiLU(Layer):
         super().__init__()
 
     def forward(self, x: Array) -> Array:
-        x = self.take(x)
-        y = self.empty("y", x.shape, x.dtype)
+        x, y = self.take_with_output(x)
         silu(y, x)  # (1)
-        return self.give(y, cache=(x,))
+        self.cache = (x,) if self.training else None
+        return y
 
     def backward(self, dy: Array) -> Array:
         (x,), dy = self.recall(dy)
@@ -58,13 +58,13 @@ class GELU(Layer):
         self.approximate = approximate
 
     def forward(self, x: Array) -> Array:
-        x = self.take(x)
-        y = self.empty("y", x.shape, x.dtype)
+        x, y = self.take_with_output(x)
         if self.approximate == "none":
             gelu(y, x)  # (2)
         else:
             gelu_tanh(y, x)  # (3)
-        return self.give(y, cache=(x,))
+        self.cache = (x,) if self.training else None
+        return y
 
     def backward(self, dy: Array) -> Array:
         (x,), dy = self.recall(dy)

@@ -13,12 +13,12 @@ Cache      x, for (2)
 
 from __future__ import annotations
 
-from manualbp_kernels.matmul import linear, matmul_nn, matmul_tn, sum_rows
+from manualbp_kernels.matmul import linear, linear_backward_weights, matmul_nn
 
 from .. import init
 from ..layer import Layer, integer
 from ..parameter import Fixed, Weight
-from ..types import Array, DTypeLike
+from ..types import Array, DTypeLike, Shape
 
 
 class Linear(Layer):
@@ -47,30 +47,26 @@ class Linear(Layer):
         self.b = init.default((self.out_features,), self.in_features, self.dtype) if bias else None
 
     def forward(self, x: Array) -> Array:
-        x = self.take(x)
-        if not x.ndim or x.shape[-1] != self.in_features:
-            raise self.misfit(f"(N, {self.in_features})", x)
-        y = self.empty("y", (*x.shape[:-1], self.out_features), self.dtype)
-        linear(y.reshape(-1, self.out_features), x.reshape(-1, self.in_features), self.W, self.b)  # (1)
-        return self.give(y, cache=(x,))
+        x, y = self.take_with_output(x)
+        linear(y, x, self.W, self.b)  # (1)
+        self.cache = (x,) if self.training else None
+        return y
 
     def backward(self, dy: Array) -> Array:
         (x,), dy = self.recall(dy)
-        delta = self._add_gradients(x, dy)
+        linear_backward_weights(self.dW, self.db, dy, x)  # (2) (3)
         dx = self.empty("dx", x.shape, self.dtype)
-        matmul_nn(dx.reshape(-1, self.in_features), delta, self.W, 0.0)  # (4)
+        matmul_nn(dx, dy, self.W, 0.0)  # (4)
         return dx
 
     def backward_weights(self, dy: Array) -> None:
         (x,), dy = self.recall(dy)
-        self._add_gradients(x, dy)
+        linear_backward_weights(self.dW, self.db, dy, x)  # (2) (3)
 
-    def _add_gradients(self, x: Array, dy: Array) -> Array:
-        delta = dy.reshape(-1, self.out_features)
-        matmul_tn(self.dW, delta, x.reshape(-1, self.in_features), 1.0)  # (2)
-        if self.b is not None:
-            sum_rows(self.db, delta, 1.0)  # (3)
-        return delta
+    def output_shape(self, x: Array) -> Shape:
+        if not x.ndim or x.shape[-1] != self.in_features:
+            raise self.misfit(f"(N, {self.in_features})", x)
+        return *x.shape[:-1], self.out_features
 
     def describe(self) -> str:
         return f"{self.in_features} → {self.out_features}" + (", no bias" if self.b is None else "")

@@ -37,10 +37,10 @@ class ReLU(Layer):
         super().__init__()
 
     def forward(self, x: Array) -> Array:
-        x = self.take(x)
-        y = self.empty("y", x.shape, x.dtype)
+        x, y = self.take_with_output(x)
         relu(y, x)  # (1)
-        return self.give(y, cache=(x,))
+        self.cache = (x,) if self.training else None
+        return y
 
     def backward(self, dy: Array) -> Array:
         (x,), dy = self.recall(dy)
@@ -60,10 +60,10 @@ class LeakyReLU(Layer):
         self.negative_slope = float(negative_slope)
 
     def forward(self, x: Array) -> Array:
-        x = self.take(x)
-        y = self.empty("y", x.shape, x.dtype)
+        x, y = self.take_with_output(x)
         leaky_relu(y, x, self.negative_slope)  # (2)
-        return self.give(y, cache=(x,))
+        self.cache = (x,) if self.training else None
+        return y
 
     def backward(self, dy: Array) -> Array:
         (x,), dy = self.recall(dy)
@@ -86,10 +86,10 @@ class ELU(Layer):
         self.alpha = float(alpha)
 
     def forward(self, x: Array) -> Array:
-        x = self.take(x)
-        y = self.empty("y", x.shape, x.dtype)
+        x, y = self.take_with_output(x)
         elu(y, x, self.alpha, 1.0)  # (3)
-        return self.give(y, cache=(x,))
+        self.cache = (x,) if self.training else None
+        return y
 
     def backward(self, dy: Array) -> Array:
         (x,), dy = self.recall(dy)
@@ -111,10 +111,10 @@ class SELU(Layer):
         super().__init__()
 
     def forward(self, x: Array) -> Array:
-        x = self.take(x)
-        y = self.empty("y", x.shape, x.dtype)
+        x, y = self.take_with_output(x)
         elu(y, x, SELU_ALPHA, SELU_SCALE)  # (4)
-        return self.give(y, cache=(x,))
+        self.cache = (x,) if self.training else None
+        return y
 
     def backward(self, dy: Array) -> Array:
         (x,), dy = self.recall(dy)

@@ -26,10 +26,10 @@ class Sigmoid(Layer):
     """y = 1 / (1 + e⁻ˣ), elementwise; any shape, float32 or float64."""
 
     def forward(self, x: Array) -> Array:
-        x = self.take(x)
-        y = self.empty("y", x.shape, x.dtype)
+        x, y = self.take_with_output(x)
         sigmoid(y, x)  # (1)
-        return self.give(y, cache=(y,))
+        self.cache = (y,) if self.training else None
+        return y
 
     def backward(self, dy: Array) -> Array:
         (y,), dy = self.recall(dy)
@@ -42,10 +42,10 @@ class Tanh(Layer):
     """y = tanh x, elementwise; any shape, float32 or float64."""
 
     def forward(self, x: Array) -> Array:
-        x = self.take(x)
-        y = self.empty("y", x.shape, x.dtype)
+        x, y = self.take_with_output(x)
         tanh(y, x)  # (2)
-        return self.give(y, cache=(y,))
+        self.cache = (y,) if self.training else None
+        return y
 
     def backward(self, dy: Array) -> Array:
         (y,), dy = self.recall(dy)
@@ -64,10 +64,10 @@ class Softplus(Layer):
         self.beta, self.threshold = float(beta), float(threshold)
 
     def forward(self, x: Array) -> Array:
-        x = self.take(x)
-        y = self.empty("y", x.shape, x.dtype)
+        x, y = self.take_with_output(x)
         softplus(y, x, self.beta, self.threshold)  # (3)
-        return self.give(y, cache=(x,))
+        self.cache = (x,) if self.training else None
+        return y
 
     def backward(self, dy: Array) -> Array:
         (x,), dy = self.recall(dy)

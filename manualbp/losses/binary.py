@@ -36,7 +36,7 @@ class BCELoss(Loss):
     def forward(self, y: Array, t: Array) -> float | Array:
         y, t = self.take(y, t)
         l = self.empty("l", y.shape, y.dtype)
-        bce(l, y, t)  # (1)
+        bce(l, self.total, y, t)  # (1)
         return self.give(l, t, cache=(y, t))
 
     def backward(self, dl: Array | None = None) -> Array:
@@ -67,7 +67,7 @@ class BCEWithLogitsLoss(Loss):
     def forward(self, x: Array, t: Array) -> float | Array:
         x, t = self.take(x, t)
         l = self.empty("l", x.shape, x.dtype)
-        bce_logits(l, x, t, self._weight(x))  # (2)
+        bce_logits(l, self.total, x, t, self._weight(x))  # (2)
         return self.give(l, t, cache=(x, t))
 
     def backward(self, dl: Array | None = None) -> Array:

@@ -130,7 +130,7 @@ class CrossEntropyLoss(_ClassLoss):
         l = self.empty("l", (groups[0], groups[2]), x.dtype)
         log_softmax(logp, x.reshape(groups))  # (1)
         norm = self.targets(q, t)  # (2) (3)
-        nll(l, logp, q)  # (4)
+        nll(l, self.total, logp, q)  # (4)
         return self.give(l.reshape(x.shape[0], *x.shape[2:]), t, cache=(logp, q, x.shape), count=norm)
 
     def backward(self, dl: Array | None = None) -> Array:
@@ -151,7 +151,7 @@ class NLLLoss(_ClassLoss):
         q = self.empty("q", groups, x.dtype)
         l = self.empty("l", (groups[0], groups[2]), x.dtype)
         norm = self.targets(q, t)  # (2)
-        nll(l, x.reshape(groups), q)  # (4)
+        nll(l, self.total, x.reshape(groups), q)  # (4)
         return self.give(l.reshape(x.shape[0], *x.shape[2:]), t, cache=(q, x.shape), count=norm)
 
     def backward(self, dl: Array | None = None) -> Array:

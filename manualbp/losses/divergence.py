@@ -37,7 +37,7 @@ class KLDivLoss(Loss):
     def forward(self, x: Array, t: Array) -> float | Array:
         x, t = self.take(x, t)
         l = self.empty("l", x.shape, x.dtype)
-        kl_div(l, x, t, self.log_target)  # (1) (2)
+        kl_div(l, self.total, x, t, self.log_target)  # (1) (2)
         return self.give(l, t, cache=(t,), count=self._count(t))
 
     def backward(self, dl: Array | None = None) -> Array:

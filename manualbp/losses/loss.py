@@ -16,15 +16,16 @@ import math
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy import ndarray
 
-from manualbp_kernels.elementwise import multiply, total
+from manualbp_kernels.elementwise import multiply
 
 from ..types import FLOATS, Array, Shape, as_array
 from ..workspace import Workspace
 
 
 class Loss(Workspace):
-    """The base of all losses. A subclass writes ``forward`` and ``backward``.
+    """The base of all losses. A subclass writes ``forward``, whose kernel puts Σ ℓ into ``total``, and ``backward``.
 
     Args:
         reduction: "mean", "sum" or "none".
@@ -38,7 +39,7 @@ class Loss(Workspace):
             raise ValueError(f"{type(self).__name__}: reduction must be one of {', '.join(self.reductions)}, got {reduction!r}")
         self.reduction = reduction
         self.cache: tuple[Any, ...] | None = None
-        self._sum = np.zeros(1)
+        self.total = np.zeros(1)
         self._shape: Shape = ()
 
     def forward(self, y: Array, t: Array) -> float | Array:
@@ -55,7 +56,7 @@ class Loss(Workspace):
     def take(self, y: Any, t: Any) -> tuple[Array, Array]:
         """Prediction and target as contiguous float arrays of one shape and dtype; ValueError or TypeError if not."""
         y = self.take_prediction(y)
-        if type(t) is not np.ndarray:
+        if type(t) is not ndarray:
             t = np.array(t, y.dtype) if isinstance(t, (list, tuple, float)) else self._array(t)
         if t.shape != y.shape:
             raise ValueError(f"{self} expects a target of the prediction's shape {y.shape}, got {t.shape}; see reshape")
@@ -68,7 +69,7 @@ class Loss(Workspace):
     def take_prediction(self, y: Any) -> Array:
         """The prediction as a contiguous float array. What an earlier forward has cached is gone."""
         self.cache = None
-        if type(y) is not np.ndarray:
+        if type(y) is not ndarray:
             y = np.asarray(y, np.float32) if isinstance(y, (list, tuple, float)) else self._array(y)
         if y.dtype not in FLOATS:
             raise TypeError(f"{self} expects a prediction of float32 or float64, got {y.dtype}")
@@ -85,17 +86,12 @@ class Loss(Workspace):
     def give(self, l: Array, t: Array, cache: tuple[Any, ...], count: float | None = None) -> float | Array:
         """Reduce the terms and keep the cache. A NaN makes it look whether the target is to blame: ValueError."""
         self.cache, self._shape = cache, l.shape
-        if self.reduction == "none":
-            if np.isnan(l).any():
-                self._blame(t)
-            return l
-        total(self._sum, l)
-        value = float(self._sum[0])
+        value: float = self.total.item()
         if self.reduction != "sum":
             value = value / (l.size if count is None else count) if count != 0 else math.nan
         if value != value:
             self._blame(t)
-        return value
+        return l if self.reduction == "none" else value
 
     def recall(self) -> tuple[Any, ...]:
         """The cache, which is then used up."""

@@ -28,7 +28,7 @@ class MSELoss(Loss):
     def forward(self, y: Array, t: Array) -> float | Array:
         y, t = self.take(y, t)
         l = self.empty("l", y.shape, y.dtype)
-        mse(l, y, t)  # (1)
+        mse(l, self.total, y, t)  # (1)
         return self.give(l, t, cache=(y, t))
 
     def backward(self, dl: Array | None = None) -> Array:
@@ -44,7 +44,7 @@ class L1Loss(Loss):
     def forward(self, y: Array, t: Array) -> float | Array:
         y, t = self.take(y, t)
         l = self.empty("l", y.shape, y.dtype)
-        l1(l, y, t)  # (2)
+        l1(l, self.total, y, t)  # (2)
         return self.give(l, t, cache=(y, t))
 
     def backward(self, dl: Array | None = None) -> Array:
@@ -66,7 +66,7 @@ class HuberLoss(Loss):
     def forward(self, y: Array, t: Array) -> float | Array:
         y, t = self.take(y, t)
         l = self.empty("l", y.shape, y.dtype)
-        huber(l, y, t, self.delta, 1.0)  # (3)
+        huber(l, self.total, y, t, self.delta, 1.0)  # (3)
         return self.give(l, t, cache=(y, t))
 
     def backward(self, dl: Array | None = None) -> Array:
@@ -89,9 +89,9 @@ class SmoothL1Loss(Loss):
         y, t = self.take(y, t)
         l = self.empty("l", y.shape, y.dtype)
         if self.beta:
-            huber(l, y, t, self.beta, 1 / self.beta)  # (4)
+            huber(l, self.total, y, t, self.beta, 1 / self.beta)  # (4)
         else:
-            l1(l, y, t)  # (2)
+            l1(l, self.total, y, t)  # (2)
         return self.give(l, t, cache=(y, t))
 
     def backward(self, dl: Array | None = None) -> Array:
