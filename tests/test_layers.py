@@ -243,6 +243,19 @@ def test_a_steady_step_uses_its_memory_again(case, rng):
     assert len({addresses() for _ in range(5)}) == 1
 
 
+@each_case
+def test_a_result_that_was_given_another_form_is_no_memory_to_use_again(case, rng):
+    """Whoever held a result may have changed its shape in place before he let it go."""
+    layer, x = case.make(), normal(rng, case.shape)
+    result = layer(x)
+    shape = result.shape
+    if result.base is None and result is not x:
+        result.resize(result.size // 2, refcheck=False)
+    del result
+    layer.cache = None
+    assert layer(x).shape == shape
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 @each_case
 def test_any_layout_works(case, layout, rng):
@@ -250,6 +263,7 @@ def test_any_layout_works(case, layout, rng):
     plain = case.make()
     other = copy.deepcopy(plain)
     x = normal(rng, case.shape)
+    plain(x.copy()), other(x.copy())  # what they remember of a plain x does not hold for the next one
     y = plain(x.copy())
     dy = normal(rng, y.shape)
     dx = plain.backward(dy.copy())
@@ -384,6 +398,26 @@ def test_wrong_shape(case, rng):
     for shape in (*case.wrong, (0, *case.shape[1:]), (*case.shape[:-1], 0)):
         assert_refused(layer, np.ones(shape, np.float32), ValueError)
     step(layer, normal(rng, case.shape))
+
+
+@each_case
+def test_a_steady_run_does_not_make_careless(case, rng):
+    """After many steps of one form another form is looked at as carefully as at first."""
+    layer, x = case.make(), normal(rng, case.shape)
+    other = copy.deepcopy(layer)
+    for _ in range(3):
+        step(layer, x, np.ones_like(layer(x)))
+    for shape in (*case.wrong, (0, *case.shape[1:])):
+        assert_refused(layer, np.ones(shape, np.float32), ValueError)
+    assert_refused(layer, x.astype(">f4"), TypeError)
+    assert_refused(layer, np.ma.masked_array(x, x > 0), TypeError)
+    if layer.dtype is None:
+        assert layer(x.astype("float64")).dtype == np.float64
+    else:
+        assert_refused(layer.astype("float64"), x, TypeError)
+    layer.eval(), other.eval()
+    np.testing.assert_array_equal(layer(x), other(x))
+    assert layer.cache is None
 
 
 @each_case

@@ -1,7 +1,7 @@
 """Matrix products, in the three forms that backpropagation needs, and the sum over rows that gives a bias gradient.
 
 nn  forward through a stored matrix, or δ W        nt  x Wᵀ        tn  δᵀ x
-In ``matmul_nn`` and in ``linear`` all axes of C, A, x, y but the last one may be several: they are rows all the same.
+In ``matmul_nn``, ``linear`` and ``linear_backward_weights`` the rows of C, A, x, y, dy may lie along several axes.
 """
 
 import numpy as np
@@ -12,6 +12,7 @@ from .cpu.pointwise import PARALLEL_PASS
 from .kernel import kernel
 
 FEW = 4  # rows of C up to which a product is bound by reading B once, and packing it would read it twice
+TINY = 1 << 13  # multiplications up to which plain loops are done before a product has begun
 
 
 @kernel
@@ -76,7 +77,7 @@ def begin(C, beta):
 
 @matmul_nn.cpu
 def matmul_nn_cpu(C, A, B, beta):
-    k, n = B.shape
+    n, k = C.shape[-1], A.shape[-1]
     m = C.size // n
     c, a, b = C.ravel(), A.ravel(), B.ravel()
     start = begin(c, beta)
@@ -116,7 +117,7 @@ def matmul_tn_cpu(C, A, B, beta):
 
 @linear.cpu
 def linear_cpu(y, x, W, b):
-    n, k = W.shape
+    n, k = y.shape[-1], x.shape[-1]
     m = y.size // n
     c, a, w = y.ravel(), x.ravel(), W.ravel()
     start, bias = (ZERO, c) if b is None else (COLUMN_BIAS, b)
@@ -128,14 +129,14 @@ def linear_cpu(y, x, W, b):
 
 @linear_backward_weights.cpu
 def linear_backward_weights_cpu(dW, db, dy, x):
-    n, k = dW.shape
+    n, k = dy.shape[-1], x.shape[-1]
     m = x.size // k
     dw, d, a = dW.ravel(), dy.ravel(), x.ravel()
     if db is not None:
         for i in range(m):
             for j in range(n):
                 db[j] += d[i * n + j]
-    if m <= FEW:
+    if m * n * k <= TINY:
         add_outer_products(dw, d, a, m, n, k)
     else:
         product(n, k, m, dw, k, d, 1, n, a, k, 1, OUTPUT, dw)
@@ -143,7 +144,7 @@ def linear_backward_weights_cpu(dW, db, dy, x):
 
 @jit
 def add_outer_products(C, A, B, m, n, k):
-    """C[i,j] += Σ_p A[p,i] B[p,j] for few p: a row of C stays in the cache while rows of B are added to it."""
+    """C[i,j] += Σ_p A[p,i] B[p,j] in plain loops: a row of C, and rows of B added to it."""
     for i in range(n):
         c = C[i * k : (i + 1) * k]
         for p in range(m):
