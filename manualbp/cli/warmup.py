@@ -74,7 +74,8 @@ def _layers() -> Iterator[tuple[Layer, Shape]]:
         for shape in (BATCH, SEQUENCES, IMAGES):
             yield make(), shape
     for bias in (True, False):
-        yield layers.Linear(3, 4, bias), BATCH
+        for shape in (BATCH, SEQUENCES):
+            yield layers.Linear(3, 4, bias), shape
         yield layers.Conv1d(5, 4, 3, bias=bias), SEQUENCES
         yield layers.Conv2d(4, 4, 3, bias=bias), IMAGES
         for recurrent in RECURRENT:
