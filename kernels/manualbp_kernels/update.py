@@ -8,6 +8,8 @@ import math
 
 import numpy as np
 
+from .cpu.jit import jit, num_threads, prange
+from .cpu.pointwise import PARALLEL_PASS
 from .kernel import kernel
 
 
@@ -75,39 +77,72 @@ def _cast(p, *coefficients):
     return [p.dtype.type(c) for c in coefficients]
 
 
+# The loops over parameters first ≤ i < last; SGD's and Adam's are shared between threads where there are many.
+
+
+@jit
+def sgd_part(p, v, g, lr, momentum, keep, decay, begins, nesterov, first, last):
+    p, v, g = p[first:last], v[first:last], g[first:last]
+    if momentum == 0:
+        for i in range(p.size):
+            p[i] -= lr * (g[i] + decay * p[i])
+        return
+    for i in range(p.size):
+        d = g[i] + decay * p[i]
+        v[i] = d if begins else momentum * v[i] + keep * d
+        p[i] -= lr * (d + momentum * v[i] if nesterov else v[i])
+
+
+@jit(parallel=True)
+def sgd_shared(p, v, g, lr, momentum, keep, decay, begins, nesterov):
+    threads = num_threads()
+    for t in prange(threads):
+        first, last = t * p.size // threads, (t + 1) * p.size // threads
+        sgd_part(p, v, g, lr, momentum, keep, decay, begins, nesterov, first, last)
+
+
 @sgd.cpu
 def sgd_cpu(p, v, step, g, hyper, nesterov):
     cast = p.dtype.type
     lr, momentum, keep, decay = cast(hyper[0]), cast(hyper[1]), cast(1 - hyper[2]), cast(hyper[3])
     step[0] += 1
-    if momentum == 0:
-        for i in range(p.size):
-            p[i] -= lr * (g[i] + decay * p[i])
-        return
-    first = step[0] == 1
+    if p.size < PARALLEL_PASS or num_threads() == 1:
+        sgd_part(p, v, g, lr, momentum, keep, decay, step[0] == 1, nesterov, 0, p.size)
+    else:
+        sgd_shared(p, v, g, lr, momentum, keep, decay, step[0] == 1, nesterov)
+
+
+@jit
+def adam_part(p, m, v, g, rate, root, slow1, beta2, slow2, eps, shrink, decay, first, last):
+    p, m, v, g = p[first:last], m[first:last], v[first:last], g[first:last]
     for i in range(p.size):
+        p[i] *= shrink
         d = g[i] + decay * p[i]
-        v[i] = d if first else momentum * v[i] + keep * d
-        p[i] -= lr * (d + momentum * v[i] if nesterov else v[i])
+        m[i] += slow1 * (d - m[i])
+        v[i] = beta2 * v[i] + slow2 * d * d
+        p[i] -= rate * (m[i] / (np.sqrt(v[i]) / root + eps))
+
+
+@jit(parallel=True)
+def adam_shared(p, m, v, g, rate, root, slow1, beta2, slow2, eps, shrink, decay):
+    threads = num_threads()
+    for t in prange(threads):
+        first, last = t * p.size // threads, (t + 1) * p.size // threads
+        adam_part(p, m, v, g, rate, root, slow1, beta2, slow2, eps, shrink, decay, first, last)
 
 
 @adam.cpu
 def adam_cpu(p, m, v, step, g, hyper, decoupled):
     cast = p.dtype.type
     step[0] += 1
-    lr, eps, decay = hyper[0], cast(hyper[3]), cast(hyper[4])
+    lr, eps, decay = hyper[0], cast(hyper[3]), cast(0 if decoupled else hyper[4])
     rate, root = cast(lr / (1 - hyper[1] ** step[0])), cast(math.sqrt(1 - hyper[2] ** step[0]))
     slow1, beta2, slow2 = cast(1 - hyper[1]), cast(hyper[2]), cast(1 - hyper[2])
-    shrink = cast(1 - lr * hyper[4])
-    for i in range(p.size):
-        d = g[i]
-        if decoupled:
-            p[i] *= shrink
-        else:
-            d += decay * p[i]
-        m[i] += slow1 * (d - m[i])
-        v[i] = beta2 * v[i] + slow2 * d * d
-        p[i] -= rate * (m[i] / (np.sqrt(v[i]) / root + eps))
+    shrink = cast(1 - lr * hyper[4] if decoupled else 1)
+    if p.size < PARALLEL_PASS or num_threads() == 1:
+        adam_part(p, m, v, g, rate, root, slow1, beta2, slow2, eps, shrink, decay, 0, p.size)
+    else:
+        adam_shared(p, m, v, g, rate, root, slow1, beta2, slow2, eps, shrink, decay)
 
 
 @rmsprop.cpu
