@@ -130,3 +130,37 @@ def test_conv1d_takes_tuples_of_one():
 def test_windows_that_make_no_sense(arguments, message):
     with pytest.raises(ValueError, match=message):
         mb.Conv2d(**{"in_channels": 4, "out_channels": 6, "kernel_size": 3, **arguments})
+
+
+GEOMETRIES = {
+    "one filter": mb.Conv2d(16, 1, 3, padding=1),
+    "two filters": mb.Conv2d(16, 2, 3, padding=1),
+    "1×1": mb.Conv2d(24, 12, 1),
+    "depthwise": mb.Conv2d(24, 24, 3, padding=1, groups=24),
+    "depthwise with strides": mb.Conv2d(24, 24, 3, 2, 1, groups=24),
+    "groups": mb.Conv2d(24, 12, 3, padding=1, groups=3),
+    "strides": mb.Conv2d(8, 20, 3, 2, 1),
+    "many channels": mb.Conv2d(70, 9, 3, padding=1),
+    "more padding than reach": mb.Conv2d(4, 20, 2, padding=3),
+}
+
+
+@pytest.mark.parametrize("images", [1, 3, 13])
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+def test_large_ones_equal_the_definition_for_any_number_of_threads(geometry, images):
+    """In integers: the loops share images, or filters where images are few, and some geometries have loops of their own."""
+    conv, rng, results = GEOMETRIES[geometry], np.random.default_rng(0), []
+    conv.W, conv.b = rng.integers(-2, 3, conv.W.shape), rng.integers(-2, 3, conv.b.shape)
+    x = rng.integers(-2, 3, (images, conv.in_channels, 21, 19)).astype(np.float32)
+    before = mb.get_num_threads()
+    for backend, threads in (("reference", 1), ("fast", 1), ("fast", 2), ("fast", 3)):
+        mb.set_num_threads(threads)
+        with mb.backend(backend):
+            y = conv(x)
+            conv.zero_grad()
+            dx = conv.backward(np.sign(y))
+            results.append([y.copy(), dx.copy(), conv.dW.copy(), conv.db.copy()])
+    mb.set_num_threads(before)
+    for other in results[1:]:
+        for one, array in zip(results[0], other, strict=True):
+            np.testing.assert_array_equal(array, one)

@@ -186,7 +186,11 @@ def slide(y, x, W, rows, steps, start, bias, window, share):
                 of = 0
             begin, stride = (to, P) if pitch == Wo else (0, columns)
             source, w0, b0 = (patches if strided else padded), g * (W.size // groups), g * Og + first
-            for k in range(0, len(taps), KC):
+            if Og == 1:  # depthwise: a tile would compute seven filters that are not there
+                if last > first:
+                    row, s0 = sums[begin : begin + columns], flat_bias[b0] if start == ROW_BIAS else flat_bias.dtype.type(0)
+                    add_taps(row, weights, w0, steps, source, of, offsets, s0)
+            for k in range(0, len(taps) if Og > 1 else 0, KC):
                 depth = min(KC, len(taps) - k)
                 block(
                     last - first, columns, depth, panel, sums, begin, stride, weights, w0, rows[first:last], steps[k:],
@@ -195,6 +199,25 @@ def slide(y, x, W, rows, steps, start, bias, window, share):
             if pitch != Wo:
                 for o in range(last - first):
                     crop(out, to + o * P, Wo, sums, o * columns, pitch, Ho)
+
+
+@jit
+def add_taps(y, W, w0, steps, x, x0, offsets, s):
+    """y[p] = s + Σ_k W[w0 + steps[k]] x[x0 + offsets[k] + p]: one filter, three taps at a time."""
+    n, K = len(y), len(offsets)
+    y[:] = s
+    whole = K - K % 3
+    for k in range(0, whole, 3):
+        a, b, c = W[w0 + steps[k]], W[w0 + steps[k + 1]], W[w0 + steps[k + 2]]
+        u, v, w = x0 + offsets[k], x0 + offsets[k + 1], x0 + offsets[k + 2]
+        xa, xb, xc = x[u : u + n], x[v : v + n], x[w : w + n]
+        for p in range(n):
+            y[p] += a * xa[p] + b * xb[p] + c * xc[p]
+    for k in range(whole, K):
+        a, u = W[w0 + steps[k]], x0 + offsets[k]
+        xa = x[u : u + n]
+        for p in range(n):
+            y[p] += a * xa[p]
 
 
 @jit
@@ -272,6 +295,37 @@ def correlate(dW, x, dy, window, first, last):
                 gradients[(g * Og + first + o) * K + k] += sums[(g * K + k) * columns + o]
 
 
+@jit
+def correlate_depthwise(dW, x, dy, window, first, last):
+    """``correlate`` with stride 1 and one filter a group, of the groups first ≤ g < last: a dot product for each tap.
+
+    δ is laid out as wide as the image with its zeros, so that both are read straight on.
+    """
+    N, O, Ho, Wo = dy.shape
+    H, width = x.shape[2:]
+    C, K = dW.shape[1], dW.size // O
+    Hp, Wp = padded_size(x, window, Ho, Wo)
+    taps, columns = tap_table(C, window, Hp, Wp), (Ho - 1) * Wp + Wo
+    padded, spread = zeros_around(C, Hp, Wp, x), zeros_around(1, Ho, Wp, x)
+    apart = np.zeros_like(window)  # no padding: δ's rows only move apart
+    image, delta, gradients = x.ravel(), dy.ravel(), dW.ravel()
+    for n in range(N):
+        for g in range(first, last):
+            pad(padded, image, (n * O + g) * C * H * width, C, H, width, window, Hp, Wp)
+            pad(spread, delta, (n * O + g) * Ho * Wo, 1, Ho, Wo, apart, Ho, Wp)
+            for k in range(K):
+                gradients[g * K + k] += dot(spread[:columns], padded[taps[k] : taps[k] + columns])
+
+
+@jit(reorder=True)
+def dot(a, b):
+    """Σ_i a[i] b[i]"""
+    total = a.dtype.type(0)
+    for i in range(len(a)):
+        total += a[i] * b[i]
+    return total
+
+
 # ---------------------------------------------------------------------- shared out
 
 
@@ -302,6 +356,13 @@ def parallel_correlate(dW, x, dy, window, filters):
     threads = num_threads()
     for t in prange(threads):
         correlate(dW, x, dy, window, t * filters // threads, (t + 1) * filters // threads)
+
+
+@jit(parallel=True)
+def parallel_correlate_depthwise(dW, x, dy, window):
+    threads = num_threads()
+    for t in prange(threads):
+        correlate_depthwise(dW, x, dy, window, t * len(dW) // threads, (t + 1) * len(dW) // threads)
 
 
 @jit
@@ -345,7 +406,12 @@ def conv2d_input_gradient_cpu(dx, dy, W, window):
 def conv2d_weight_gradient_cpu(dW, x, dy, window, beta):
     scale(dW, beta)
     filters = len(dW) * dW.shape[1] // x.shape[1]
-    if pays(dy, dW):
+    if filters == 1 and len(dW) > 1 and window.stride == (1, 1):
+        if pays(dy, dW):
+            parallel_correlate_depthwise(dW, x, dy, flat(window))
+        else:
+            correlate_depthwise(dW, x, dy, flat(window), 0, len(dW))
+    elif pays(dy, dW):
         parallel_correlate(dW, x, dy, flat(window), filters)
     else:
         correlate(dW, x, dy, flat(window), 0, filters)

@@ -119,7 +119,7 @@ def block(m, n, k, panel, C, c0, ldc, A, a0, rows, a_steps, B, b0, b_panel, b_st
 def panel_of(n, itemsize):
     """The width of panels that share n columns out evenly: a tile of one vector is slower than one of three."""
     width = BYTES // itemsize
-    vectors = -(-n // width)
+    vectors = max(1, -(-n // width))
     panels = -(-vectors // VECTORS)
     return -(-vectors // panels) * width
 

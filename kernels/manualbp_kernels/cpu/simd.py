@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import cache, cached_property, partial
 from typing import Any
 
+
 @cache
 def vector_bytes() -> int:
     """Bytes of the host's widest vector: 64 with AVX-512, 32 with AVX2, else 16."""
