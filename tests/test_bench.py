@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("bench", reason="the benchmarks are in the checkout only")
 
 from bench import curves, report, works
-from bench.engines import REFERENCE, TITLES, Unable, compared, prepare
+from bench.engines import REFERENCE, TITLES, compared, prepare
 from bench.turns import CRIPPLING, Lane, Pace, Workers, environment, in_turns, measure
 from bench.units import duration
 from bench.worker import turn

@@ -332,7 +332,7 @@ def dot(a, b):
 @jit
 def share_of(t, threads, N, filters):
     """(images, filters) of thread t: some of the images, or some of the filters where images are few."""
-    if N >= 4 * threads:
+    if N // threads >= 4:
         return np.array((t * N // threads, (t + 1) * N // threads, 0, filters))
     return np.array((0, N, t * filters // threads, (t + 1) * filters // threads))
 

@@ -145,7 +145,7 @@ def packed_size(k, n, panel):
 
 @jit
 def pack(packed, at, panel, S, s0, s_row, s_step, k, n):
-    """S[s0 + p·s_row + j·s_step] for p < k and j < n in panels: column j begins at packed[at + j (k + 1)], rows are side by side."""
+    """S[s0 + p·s_row + j·s_step], p < k, j < n, in panels, row after row; that of column j begins at packed[at + j (k + 1)]."""
     width = BYTES // S.itemsize
     if s_step == 1:
         for p in range(k):

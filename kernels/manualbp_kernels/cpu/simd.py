@@ -119,7 +119,7 @@ def max_of_four(typing, y, y0, argmax, x, upper, lower, at, below, n):
             row = [e.load(e.at(e.array(signature.args[3], args[3], first), k * e.width), masks[k]) for k in (0, 1)]
             for odd in (0, 1):
                 place = b.add(args[6], b.add(e.constant(odd), offset) if offset else e.constant(odd))
-                candidates.append((e.shuffle(*row, range(odd, 2 * e.width, 2)), e.count(place, 2)))
+                candidates.append((e.shuffle(row[0], row[1], range(odd, 2 * e.width, 2)), e.count(place, 2)))
         best, number = candidates[0]
         for value, place in candidates[1:]:
             wins = b.and_(b.fcmp_unordered(">", value, best), b.fcmp_ordered("ord", best, best))
