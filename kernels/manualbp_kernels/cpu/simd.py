@@ -1,8 +1,8 @@
 """SIMD for Numba: vectors, masks and the register tile of the matrix product, written as LLVM IR.
 
-Numba's loops leave it to LLVM to find vectors. For the two loops on which everything stands that is not enough, so
-they are spelled out here: the K loop of a tile of C held in registers, and the transposition of a square of numbers.
-The vector width is the host's; LLVM makes any width run anywhere.
+Numba's loops leave it to LLVM to find vectors. Where it finds none, or poor ones, they are spelled out here: the K loop of a
+tile of C held in registers, on which everything stands; a square of numbers turned over; a part of a row; the largest of
+four pixels. The vector width is the host's; LLVM makes any width run anywhere.
 """
 
 from __future__ import annotations
