@@ -275,3 +275,28 @@ def cross_entropy_backward_cpu(dx, logp, q, norm):
                 mass += q[a, k, b]
             for k in range(K):
                 dx[a, k, b] = (exp(logp[a, k, b]) * mass - q[a, k, b]) / n
+
+
+@kernel
+def note_loss(losses, sums, step, position, alarm, s, norm, samples):
+    """L = s / norm, NaN if norm = 0;  losses[step] = L;  sums += samples · L;  step += 1, position += samples;
+    alarm = 1 if L is NaN"""
+    value = s[0] / norm[0] if norm[0] != 0 else np.nan
+    losses[step[0]] = value
+    sums[0] += samples * value
+    step[0] += 1
+    position[0] += samples
+    if value != value:
+        alarm[0] = 1
+
+
+@note_loss.cpu
+@jit(exact=True)
+def note_loss_cpu(losses, sums, step, position, alarm, s, norm, samples):
+    value = s[0] / norm[0] if norm[0] != 0 else np.nan
+    losses[step[0]] = value
+    sums[0] += samples * value
+    step[0] += 1
+    position[0] += samples
+    if value != value:
+        alarm[0] = 1.0
