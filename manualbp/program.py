@@ -94,6 +94,7 @@ class Program:
     def __init__(self, net: Sequential, loss: Loss, optimizer: Optimizer, data: Data, size: int) -> None:
         self.net, self.loss, self.optimizer, self.data = net, loss, optimizer, data
         self.x, self.y = data.buffers(size)
+        self.verified = False
         self._slice = 16
         self._look = _Look(net, loss, optimizer, (data.x, data.y, self.x, self.y, data.order, *data.arrays()))
 
@@ -135,6 +136,7 @@ class Program:
         if not all(map(_same_bits, state, after)):
             _write(state, after)
             raise CannotRecord("the step computes something by other means than kernels")
+        self.verified = True
 
     def state(self) -> list[Array]:
         """Every array that a step changes and the next one reads."""
@@ -269,7 +271,9 @@ def unrecordable(net: Sequential, loss: Loss, optimizer: Optimizer) -> str | Non
 class _Look:
     """What network, loss and optimizer look like to machine code: settings, and where arrays lie."""
 
-    passing = frozenset({"cache", "_buffers", "_given", "_input", "_output", "_shape", "_count", "_weights", "training"})
+    settings = int, float, str, tuple
+    passing = "cache", "training"
+    kept = "hyper", "total", "_weight", "_pos_weight"
 
     def __init__(self, net: Sequential, loss: Loss, optimizer: Optimizer, data: Iterable[Array]) -> None:
         self.things = [*net.modules(), loss, optimizer]
@@ -277,13 +281,12 @@ class _Look:
         self.seen = [self._of(thing) for thing in self.things]
 
     def _of(self, thing: Any) -> dict[str, Any]:
-        own = vars(thing)
-        arrays = {*getattr(thing, "weights", ()), *getattr(thing, "state", ()), "hyper", "total", "_weight", "_pos_weight"}
+        weights = getattr(thing, "weights", ())
+        arrays = {*weights, *(f"d{w}" for w in weights), *getattr(thing, "state", ()), *self.kept}
         return {
             name: _place(value) if isinstance(value, np.ndarray) else value
-            for name, value in own.items()
-            if name not in self.passing
-            and (name in arrays or name.removeprefix("d") in arrays or isinstance(value, (int, float, str, tuple)))
+            for name, value in vars(thing).items()
+            if name in arrays or (name not in self.passing and name[0] != "_" and isinstance(value, self.settings))
         }
 
     def arrays(self) -> Iterator[Array]:

@@ -158,7 +158,8 @@ def _address(form: Jit, kinds: Kinds) -> tuple[int, Kinds]:
 
     dispatcher = form.dispatcher
     _, folded = dispatcher._compiler.fold_argument_types(kinds, {})
-    kinds = tuple(types.BaseTuple.from_types(tuple(k)) if isinstance(k, types.StarArgTuple) else k for k in folded)
+    together = types.StarArgTuple, types.StarArgUniTuple
+    kinds = tuple(types.BaseTuple.from_types(tuple(k)) if isinstance(k, together) else k for k in folded)
     if kinds not in dispatcher.overloads:
         dispatcher.compile(kinds)
     compiled = dispatcher.overloads[kinds]
