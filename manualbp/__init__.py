@@ -10,7 +10,7 @@ from .layers import *  # noqa: F403
 from .losses import *  # noqa: F403
 from .optim import *  # noqa: F403
 from .parameter import Parameter, Weight
-from .program import Program, record
+from .program import Program, record, run_many
 from .random import manual_seed
 from .sequential import Sequential
 from .version import __version__
@@ -30,6 +30,7 @@ __all__ = [
     "load_weights",
     "manual_seed",
     "record",
+    "run_many",
     "save_weights",
     "set_backend",
     "set_num_threads",

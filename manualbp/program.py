@@ -8,12 +8,13 @@ arrays: learning rate, step counts, dropout counters, the place in the data, the
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from manualbp_kernels import get_backend
+from manualbp_kernels import get_backend, get_num_threads, set_num_threads
 from manualbp_kernels.elementwise import take_rows
 from manualbp_kernels.loss import note_loss
 from manualbp_kernels.replay import Tape, recording
@@ -23,6 +24,7 @@ from .types import FLOATS, Array, as_array
 if TYPE_CHECKING:
     from .losses import Loss
     from .optim import Optimizer
+    from .profile import Profile
     from .sequential import Sequential
 
 LOSSES = 4096  # steps between two looks at Python, at most
@@ -209,11 +211,88 @@ class Program:
             self.play(int(left), note)
         return losses
 
+    def profile(self) -> Profile:
+        """The time of each call; ``print`` shows it, ``.plot(path)`` draws it. Weights and state are as they were."""
+        from .profile import Profile
+
+        state = self.state()
+        before = [a.copy() for a in state]
+        try:
+            return Profile(self)
+        finally:
+            _write(state, before)
+
+    def __str__(self) -> str:
+        from .profile import listing
+
+        return listing(self)
+
     def changed(self) -> bool:
         """Whether something has changed since the recording that machine code cannot know of."""
         return self._look.change() is not None
 
 
+class Inference:
+    """A forward pass without Python: ``y = infer(x)`` for an x of the shape it was recorded with, in evaluation mode.
+
+    The result is a fresh array. TypeError or ValueError for another dtype or shape, RuntimeError if the network has changed.
+    """
+
+    def __init__(self, net: Sequential, x: Any) -> None:
+        self.x = np.array(_plain(x, "x"))
+        modes = [(module, module.training) for module in net.modules()]
+        net.eval()
+        try:
+            with recording() as calls:
+                self.y = net.forward(self.x)
+        finally:
+            for module, training in modes:
+                module.training = training
+        self.tape = Tape(calls, np.zeros(1))
+        self._parameters = [(vars(m), name, vars(m)[name]) for m in net.modules() for name in m.weights]
+
+    @property
+    def calls(self) -> tuple[Any, ...]:
+        return self.tape.calls
+
+    def __call__(self, x: Array) -> Array:
+        mine = self.x
+        if type(x) is not np.ndarray or x.shape != mine.shape or x.dtype != mine.dtype:
+            raise ValueError(f"expected an array of {mine.dtype}, shape {mine.shape}, got {as_array(x).dtype}, {np.shape(x)}")
+        for own, name, array in self._parameters:
+            if own[name] is not array:
+                raise RuntimeError(f"{name} has been replaced since the program was recorded; record it again")
+        mine[...] = x
+        self.tape.play(1)
+        return self.y.copy()
+
+    def __str__(self) -> str:
+        from .profile import listing
+
+        return listing(self)
+
+
+def run_many(programs: Sequence[Program], steps: int) -> list[Array]:
+    """``program.run(steps)`` for each, side by side on all cores; the losses of each.
+
+    The programs must share nothing but data: networks, losses and optimizers of their own. Each runs on one thread, and
+    the results are those of running one after the other.
+    """
+    if len({id(p.net) for p in programs}) + len({id(p.optimizer) for p in programs}) < 2 * len(programs):
+        raise ValueError("run_many: each program needs a network and an optimizer of its own")
+    threads = get_num_threads()
+    set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(threads) as pool:
+            return list(pool.map(lambda program: program.run(steps), programs))
+    finally:
+        set_num_threads(threads)
+
+
+@overload
+def record(net: Sequential, *, x: Any) -> Inference: ...
+@overload
+def record(net: Sequential, loss: Loss, optimizer: Optimizer, x: Any, y: Any, batch_size: int | None = None) -> Program: ...
 def record(
     net: Sequential,
     loss: Loss | None = None,
@@ -221,8 +300,10 @@ def record(
     x: Any = None,
     y: Any = None,
     batch_size: int | None = None,
-) -> Any:
+) -> Program | Inference:
     """The training step of ``net`` as a ``Program``; weights, optimizer and data are as they were.
+
+    ``record(net, x=x)`` gives the forward pass for arrays of x's shape, an ``Inference``.
 
     Args:
         net, loss, optimizer: as for ``net.fit``.
@@ -231,8 +312,12 @@ def record(
 
     CannotRecord (a ValueError) says why a step cannot be recorded: a class of your own, another backend.
     """
+    if loss is None and optimizer is None and y is None and x is not None:
+        if reason := unrecordable(net):
+            raise CannotRecord(reason)
+        return Inference(net, x)
     if loss is None or optimizer is None:
-        raise TypeError("record expects record(net, loss, optimizer, x, y)")
+        raise TypeError("record expects record(net, loss, optimizer, x, y), or record(net, x=x) for a forward pass")
     x, y = as_array(x), as_array(y)
     if batch_size is not None and len(x) % batch_size:
         raise ValueError(f"record: {len(x)} samples are no multiple of batch_size {batch_size}")
@@ -254,14 +339,14 @@ def record(
     return program
 
 
-def unrecordable(net: Sequential, loss: Loss, optimizer: Optimizer) -> str | None:
-    """Why a step of these cannot be recorded, if so.
+def unrecordable(net: Sequential, *tools: Any) -> str | None:
+    """Why a step of the network, with loss and optimizer, cannot be recorded, if so.
 
     Of a class that does not belong to the library nobody knows what it does in Python: it says ``recordable = True`` itself.
     """
     if get_backend() != "fast":
         return "the reference backend runs in Python"
-    for thing in (*net.modules(), loss, optimizer):
+    for thing in (*net.modules(), *tools):
         kind = type(thing)
         if not (kind.__module__.startswith("manualbp.") or vars(kind).get("recordable")):
             return f"{kind.__name__} is a class of your own and does not say recordable = True"

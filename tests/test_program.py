@@ -376,3 +376,82 @@ def test_ctrl_c_ends_a_replay():
     timer.join()
     assert history.interrupted
     assert history.path == "replayed"
+
+
+# ---------------------------------------------------------------------- what else a program does
+
+
+def test_inference_equals_predict():
+    net = mb.Sequential(mb.Linear(4, 8), mb.Dropout(0.5), mb.Tanh(), mb.Linear(8, 2))
+    x = np.random.default_rng(0).standard_normal((3, 4)).astype(np.float32)
+    infer = mb.record(net, x=x)
+    first = infer(x)
+    np.testing.assert_array_equal(first, net.predict(x))
+    np.testing.assert_array_equal(infer(-x), net.predict(-x))
+    np.testing.assert_array_equal(first, net.predict(x))  # which is the caller's own
+    assert net.training
+    net[0].W = 2 * net[0].W  # written in place
+    np.testing.assert_array_equal(infer(x), net.predict(x))
+    with pytest.raises(ValueError, match="shape"):
+        infer(x[:2])
+    net[0].__dict__["W"] = net[0].W.copy()
+    with pytest.raises(RuntimeError, match="replaced"):
+        infer(x)
+
+
+def test_a_program_prints_its_step():
+    program = mb.record(*xor_parts(), *xor())
+    lines = str(program).splitlines()
+    assert len(lines) == 2 + len(program.calls)
+    assert "y[n,o] = Σ_i W[o,i] x[n,i] + b[o]" in lines[1]
+    assert "x 4×2" in lines[1]
+    assert lines[1].split()[-2:] == ["160", str(4 * (40 + 8 + 20 + 10))]  # 2 · 4 · 10 · 2 operations
+
+
+def test_a_profile_leaves_everything_as_it_was(tmp_path):
+    net, loss, optimizer = xor_parts()
+    program = mb.record(net, loss, optimizer, *xor())
+    program.run(5)
+    before = state(net, optimizer)
+    profile = program.profile()
+    assert_same(before, state(net, optimizer))
+    assert profile.names[0] == "linear"
+    assert sum(profile.shares) == pytest.approx(1)
+    assert len(str(profile).splitlines()) == 2 + len(program.calls)
+    pytest.importorskip("matplotlib", reason="draws a picture with matplotlib, which is not installed")
+    profile.plot(tmp_path / "profile.png")
+    assert (tmp_path / "profile.png").stat().st_size
+
+
+def seeds(number):
+    for seed in range(number):
+        mb.manual_seed(seed)
+        net = mb.Sequential(mb.Linear(2, 6), mb.Tanh(), mb.Dropout(0.1), mb.Linear(6, 1))
+        yield net, mb.MSELoss(), mb.Adam(net.parameters(), lr=0.01)
+
+
+def test_programs_side_by_side_end_as_one_by_one():
+    alone, together = list(seeds(6)), list(seeds(6))
+    losses = mb.run_many([mb.record(*parts, *xor()) for parts in together], 5000)
+    for one, other, noted in zip(alone, together, losses, strict=True):
+        np.testing.assert_array_equal(mb.record(*one, *xor()).run(5000), noted)
+        assert_same(state(one[0], one[2]), state(other[0], other[2]))
+    program = mb.record(*alone[0], *xor())
+    with pytest.raises(ValueError, match="of its own"):
+        mb.run_many([program, program], 1)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+def test_a_forked_child_runs_its_parents_program():
+    parts = xor_parts()
+    program = mb.record(*parts, *xor())
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            losses = program.run(100)
+            code = 0 if losses[-1] < losses[0] else 2
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

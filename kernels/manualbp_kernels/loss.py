@@ -279,10 +279,10 @@ def cross_entropy_backward_cpu(dx, logp, q, norm):
 
 @kernel
 def note_loss(losses, sums, step, position, alarm, s, norm, samples):
-    """L = s / norm, NaN if norm = 0;  losses[step] = L;  sums += samples · L;  step += 1, position += samples;
+    """L = s / norm, NaN if norm = 0;  losses[step mod their number] = L;  sums += samples · L;  step += 1, position += samples;
     alarm = 1 if L is NaN"""
     value = s[0] / norm[0] if norm[0] != 0 else np.nan
-    losses[step[0]] = value
+    losses[step[0] % len(losses)] = value
     sums[0] += samples * value
     step[0] += 1
     position[0] += samples
@@ -294,7 +294,7 @@ def note_loss(losses, sums, step, position, alarm, s, norm, samples):
 @jit(exact=True)
 def note_loss_cpu(losses, sums, step, position, alarm, s, norm, samples):
     value = s[0] / norm[0] if norm[0] != 0 else np.nan
-    losses[step[0]] = value
+    losses[step[0] % len(losses)] = value
     sums[0] += samples * value
     step[0] += 1
     position[0] += samples
