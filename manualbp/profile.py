@@ -21,13 +21,16 @@ LEAST = 1e-4  # seconds that a measurement lasts, for the clock to be fine enoug
 
 def operations(call: Call) -> int:
     """Multiplications and additions: two for each term of a product's sums; elsewhere one per element of the largest array."""
-    name, a = call.kernel.name, call.arguments
+    return int(_operations(call.kernel.name, call.arguments))
+
+
+def _operations(name: str, a: tuple[Any, ...]) -> Any:
     if name.startswith("matmul_"):
         return 2 * a[0].size * a[1].shape[0 if name == "matmul_tn" else -1]
     if name == "linear":
-        return 2 * a[0].size * int(a[1].shape[-1])
+        return 2 * a[0].size * a[1].shape[-1]
     if name == "linear_backward_weights":
-        return 2 * a[3].size * int(a[2].shape[-1])
+        return 2 * a[3].size * a[2].shape[-1]
     if name == "conv2d":
         return 2 * a[0].size * math.prod(a[2].shape[1:])
     if name in ("conv2d_input_gradient", "conv2d_weight_gradient"):
@@ -43,7 +46,7 @@ def moved(call: Call) -> int:
 
 def listing(program: Program | Inference) -> str:
     """The step as a table, a line for each call."""
-    rows = [("", "kernel", "formula", "shapes", "operations", "bytes")]
+    rows: list[tuple[str, ...]] = [("", "kernel", "formula", "shapes", "operations", "bytes")]
     rows += [(str(k), *_words(call)) for k, call in enumerate(program.calls)]
     total = f"{sum(map(operations, program.calls)):,}", f"{sum(map(moved, program.calls)):,}"
     return _columns([*rows, ("", "", "", "", *total)])
@@ -88,7 +91,7 @@ class Profile:
         return [s / sum(self.seconds) for s in self.seconds]
 
     def __str__(self) -> str:
-        rows = [("", "kernel", "µs", "share")]
+        rows: list[tuple[str, ...]] = [("", "kernel", "µs", "share")]
         for k, (name, seconds, share) in enumerate(zip(self.names, self.seconds, self.shares, strict=True)):
             rows.append((f"{k} {name}", "▇" * round(40 * share), f"{1e6 * seconds:.3f}", f"{share:.1%}"))
         return _columns([*rows, ("", "", f"{1e6 * sum(self.seconds):.3f}", "")])

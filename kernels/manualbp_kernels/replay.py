@@ -41,7 +41,8 @@ class Tape:
 
     def __init__(self, calls: Sequence[Call], alarm: Any) -> None:
         self.calls, self.alarm = tuple(calls), alarm
-        rows, words = [], []
+        rows: list[tuple[int, int]] = []
+        words: list[int] = []
         for call in self.calls:
             address, kinds, block = _layout(call)
             rows.append((_entry_address(kinds), 8 * len(words)))
@@ -96,7 +97,8 @@ Kinds = tuple[Any, ...]  # Numba's types
 
 def _layout(call: Call) -> tuple[int, Kinds, list[int]]:
     """The address of the kernel's machine code, the types of the arguments, and these as words."""
-    kinds, words = [], []
+    kinds: list[Any] = []
+    words: list[int] = []
     for argument in call.arguments:
         kinds.append(_kind_of(argument))
         _put(argument, words)
