@@ -6,6 +6,7 @@ over n, 1 for a sum.
 
 import numpy as np
 
+from .cpu.flat import flat
 from .cpu.functions import exp
 from .cpu.jit import jit
 from .cpu.like import like
@@ -252,7 +253,7 @@ def nll_backward(dx, q, norm):
 
 @nll_backward.cpu
 def nll_backward_cpu(dx, q, norm):
-    dx, q = dx.ravel(), q.ravel()
+    dx, q = flat(dx), flat(q)
     n = q.dtype.type(norm[0])
     for i in range(q.size):
         dx[i] = -q[i] / n
