@@ -13,6 +13,7 @@ from .cpu.pointwise import PARALLEL_PASS
 from .kernel import kernel
 
 FEW = 4  # rows of C up to which a product is bound by reading B once, and packing it would read it twice
+TINIEST = 1 << 9  # multiplications up to which sums one by one are done before vectors have been set up
 TINY = 1 << 13  # multiplications up to which plain loops are done before a product has begun
 
 
@@ -81,6 +82,9 @@ def matmul_nn_cpu(C, A, B, beta):
     n, k = C.shape[-1], A.shape[-1]
     m = C.size // n
     c, a, b = flat(C), flat(A), flat(B)
+    if beta == 0 and m * n * k <= TINIEST:
+        put_sums(c, a, b, m, n, k)
+        return
     start = begin(c, beta)
     if m <= FEW:
         add_rows(c, a, b, m, n, k, start)
@@ -137,10 +141,34 @@ def linear_backward_weights_cpu(dW, db, dy, x):
         for i in range(m):
             for j in range(n):
                 db[j] += d[i * n + j]
-    if m * n * k <= TINY:
+    if m * n * k <= TINIEST:
+        add_sums(dw, d, a, m, n, k)
+    elif m * n * k <= TINY:
         add_outer_products(dw, d, a, m, n, k)
     else:
         product(n, k, m, dw, k, d, 1, n, a, k, 1, OUTPUT, dw)
+
+
+@jit
+def add_sums(C, A, B, m, n, k):
+    """``add_outer_products``, each sum by itself."""
+    for i in range(n):
+        for j in range(k):
+            s = C.dtype.type(0)
+            for p in range(m):
+                s += A[p * n + i] * B[p * k + j]
+            C[i * k + j] += s
+
+
+@jit
+def put_sums(C, A, B, m, n, k):
+    """C[i,j] = Σ_p A[i,p] B[p,j], each sum by itself."""
+    for i in range(m):
+        for j in range(n):
+            s = C.dtype.type(0)
+            for p in range(k):
+                s += A[i * k + p] * B[p * n + j]
+            C[i * n + j] = s
 
 
 @jit
