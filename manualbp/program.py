@@ -19,6 +19,7 @@ from manualbp_kernels.elementwise import take_rows
 from manualbp_kernels.loss import note_loss
 from manualbp_kernels.replay import Tape, recording
 
+from .layer import integer
 from .types import FLOATS, Array, as_array
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ class Program:
         self.net, self.loss, self.optimizer, self.data = net, loss, optimizer, data
         self.x, self.y = data.buffers(size)
         self.verified = False
-        self._slice = 16
+        self._slice = 1
         self._look = _Look(net, loss, optimizer, (data.x, data.y, self.x, self.y, data.order, *data.arrays()))
 
     @property
@@ -119,7 +120,10 @@ class Program:
         """One step from Python, kept."""
         with recording() as calls:
             self.step()
-        self.tape = Tape(calls, self.data.alarm)
+        try:
+            self.tape = Tape(calls, self.data.alarm)
+        except TypeError as error:
+            raise CannotRecord(str(error)) from None
 
     def verify(self) -> None:
         """One step from Python and again from the tape; CannotRecord if they differ in a bit, and then the first one counts.
@@ -194,7 +198,7 @@ class Program:
         """
         if change := self._look.change():
             raise RuntimeError(f"{change}; record the program again")
-        losses = np.empty(steps)
+        losses = np.empty(integer(steps, "run: steps", 0))
         noted, data = 0, self.data
 
         def note(made: int) -> bool:

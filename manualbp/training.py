@@ -184,18 +184,18 @@ class _Steps:
 
     def _replay(self, size: int, steps: int) -> None:
         """So many steps; fewer if Ctrl-C ends them, or if one turns out not to be recordable."""
-        if self.path != "replayed":
-            return
-        if steps and size not in self.programs and not self.interrupt.asked:
+        if steps and size not in self.programs and self._goes_on():
             self.programs[size] = program = Program(self.net, self.loss, self.optimizer, self.data, size)
             steps -= self._step(size, program.record)
-        if steps and not self.programs[size].verified and not self.interrupt.asked:
+        if steps and self._goes_on() and not self.programs[size].verified:
             steps -= self._step(size, self.programs[size].verify)
-        one_by_one = bool(self.metrics)
-        while steps and not self.interrupt.asked and self.path == "replayed":
-            now = 1 if one_by_one else steps
+        while steps and self._goes_on():
+            now = 1 if self.metrics else steps
             steps -= now
             self.programs[size].play(now, lambda made: self._done(size, made))
+
+    def _goes_on(self) -> bool:
+        return self.path == "replayed" and not self.interrupt.asked
 
     def _step(self, size: int, step: Callable[[], None]) -> int:
         try:
