@@ -10,6 +10,7 @@ from .layers import *  # noqa: F403
 from .losses import *  # noqa: F403
 from .optim import *  # noqa: F403
 from .parameter import Parameter, Weight
+from .program import Program, record, run_many
 from .random import manual_seed
 from .sequential import Sequential
 from .version import __version__
@@ -17,6 +18,7 @@ from .version import __version__
 __all__ = [
     "Layer",
     "Parameter",
+    "Program",
     "Sequential",
     "Weight",
     "__version__",
@@ -27,6 +29,8 @@ __all__ = [
     "init",
     "load_weights",
     "manual_seed",
+    "record",
+    "run_many",
     "save_weights",
     "set_backend",
     "set_num_threads",

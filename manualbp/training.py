@@ -20,6 +20,7 @@ import numpy as np
 from .losses import Loss
 from .metrics import Metric, named
 from .optim import Optimizer
+from .program import CannotRecord, Data, Program, unrecordable
 from .types import FLOATS, Array, as_array
 
 if TYPE_CHECKING:
@@ -34,11 +35,13 @@ class History:
     Attributes:
         epochs: one dictionary per epoch: loss, metrics, val_loss, val_… , seconds.
         interrupted: whether Ctrl-C ended the training early.
+        path: how the steps were run, "replayed" or "stepwise: " and why; the results are the same.
     """
 
     def __init__(self) -> None:
         self.epochs: list[dict[str, float]] = []
         self.interrupted = False
+        self.path = ""
 
     def __getitem__(self, name: str) -> list[float]:
         if self.epochs and name not in self.epochs[0]:
@@ -50,13 +53,15 @@ class History:
 
     def save(self, path: str | Path) -> None:
         """Write as JSON."""
-        content = {"interrupted": self.interrupted, "epochs": self.epochs}
+        content = {"interrupted": self.interrupted, "path": self.path, "epochs": self.epochs}
         Path(path).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
     def __repr__(self) -> str:
         last = ", ".join(f"{name} {value:.4g}" for name, value in self.epochs[-1].items()) if self.epochs else "empty"
         return f"History({len(self)} epochs, {last}{', interrupted' if self.interrupted else ''})"
 
+
+WORTH_RECORDING = 16  # steps; a step is made twice to compare both ways
 
 Callback = Callable[["Sequential", History], bool | None]
 
@@ -102,16 +107,17 @@ def fit(
         if validation_data is not None:
             held_out = _pair(validation_data)
             _check_data(net, *held_out, loss, checks, "validation_data")
+        steps = _Steps(net, loss, optimizer, checks, data, target, batch_size, epochs)
         for epoch in range(epochs):
             start = time.perf_counter()
             order = rng.permutation(len(data)) if shuffle else np.arange(len(data))
             with _bar(len(data), batch_size, f"epoch {epoch + 1}/{epochs}", progress) as bar:
-                averages = _train_epoch(net, data, target, order, batch_size, loss, optimizer, checks, bar, interrupt)
+                averages = steps.epoch(order, bar, interrupt)
                 if validation_data is not None and not interrupt.asked:
                     scores = evaluate(net, *held_out, loss=loss, metrics=metrics)
                     averages |= {f"val_{name}": value for name, value in scores.items()}
                 bar.set_postfix({name: f"{value:.4g}" for name, value in averages.items()})
-            history.interrupted = interrupt.asked
+            history.interrupted, history.path = interrupt.asked, steps.path
             if averages:
                 history.epochs.append({**averages, "seconds": round(time.perf_counter() - start, 6)})
             wishes = [callback(net, history) for callback in callbacks]
@@ -120,32 +126,101 @@ def fit(
     return history
 
 
-def _train_epoch(
-    net: Sequential,
-    x: Array,
-    y: Array,
-    order: Array,
-    batch_size: int,
-    loss: Loss,
-    optimizer: Optimizer,
-    metrics: dict[str, Metric],
-    bar: Any,
-    interrupt: Interrupt,
-) -> dict[str, float]:
-    """One pass over the samples in the given order; returns the averages over the samples seen."""
-    averages = _Averages()
-    for batch in _batches(order, batch_size):
-        if interrupt.asked:
-            break
-        xb, yb = x[batch], y[batch]
-        prediction = net.forward(xb)
-        value = float(loss.forward(prediction, yb))
-        optimizer.zero_grad()
-        net.backward_weights(loss.backward())
-        optimizer.step()
-        averages.add(len(batch), {"loss": value, **{name: f(prediction, yb) for name, f in metrics.items()}})
-        bar.update()
-    return averages.result()
+class _Steps:
+    """The steps of an epoch: from Python, or replayed by programs, one for each size of batch.
+
+    The first step of a size is recorded, the second one is compared with its replay, and from then on nothing runs in
+    Python but what is asked for: metrics, the bar, Ctrl-C.
+    """
+
+    def __init__(
+        self,
+        net: Sequential,
+        loss: Loss,
+        optimizer: Optimizer,
+        metrics: dict[str, Metric],
+        x: Array,
+        y: Array,
+        batch_size: int,
+        epochs: int,
+    ) -> None:
+        self.net, self.loss, self.optimizer, self.metrics = net, loss, optimizer, metrics
+        self.x, self.y, self.batch_size = x, y, batch_size
+        self.programs: dict[int, Program] = {}
+        try:
+            if epochs * len(x) < WORTH_RECORDING * batch_size:
+                raise CannotRecord(f"fewer than {WORTH_RECORDING} steps")
+            if reason := unrecordable(net, loss, optimizer):
+                raise CannotRecord(reason)
+            self.data = Data(x, y)
+            self.path = "replayed"
+        except CannotRecord as error:
+            self.path = f"stepwise: {error}"
+
+    def epoch(self, order: Array, bar: Any, interrupt: Interrupt) -> dict[str, float]:
+        """One pass over the samples in the given order; returns the averages over the samples seen."""
+        self.averages, self.bar, self.interrupt = _Averages(), bar, interrupt
+        if self.path == "replayed":
+            self.data.begin(order)
+            if any(program.changed() for program in self.programs.values()):
+                self.programs.clear()
+            full, rest = divmod(len(order), self.batch_size)
+            self._replay(self.batch_size, full)
+            self._replay(rest, 1 if rest else 0)
+            self._add_loss()
+        begin = self.averages.samples
+        for batch in _batches(order[begin:], self.batch_size):
+            if interrupt.asked:
+                break
+            xb, yb = self.x[batch], self.y[batch]
+            prediction = self.net.forward(xb)
+            value = float(self.loss.forward(prediction, yb))
+            self.optimizer.zero_grad()
+            self.net.backward_weights(self.loss.backward())
+            self.optimizer.step()
+            self.averages.add(len(batch), {"loss": value, **self._measure(prediction, yb)})
+            bar.update()
+        return self.averages.result()
+
+    def _replay(self, size: int, steps: int) -> None:
+        """So many steps; fewer if Ctrl-C ends them, or if one turns out not to be recordable."""
+        if steps and size not in self.programs and self._goes_on():
+            self.programs[size] = program = Program(self.net, self.loss, self.optimizer, self.data, size)
+            steps -= self._step(size, program.record)
+        if steps and self._goes_on() and not self.programs[size].verified:
+            steps -= self._step(size, self.programs[size].verify)
+        while steps and self._goes_on():
+            now = 1 if self.metrics else steps
+            steps -= now
+            self.programs[size].play(now, lambda made: self._done(size, made))
+
+    def _goes_on(self) -> bool:
+        return self.path == "replayed" and not self.interrupt.asked
+
+    def _step(self, size: int, step: Callable[[], None]) -> int:
+        try:
+            step()
+        except CannotRecord as error:
+            self.path = f"stepwise: {error}"
+        self._done(size, 1)
+        return 1
+
+    def _done(self, size: int, steps: int) -> bool:
+        """Count steps that are made; whether that was enough."""
+        self.averages.samples += steps * size
+        if self.metrics:
+            program = self.programs[size]
+            for name, value in self._measure(program.prediction.copy(), program.y.copy()).items():
+                self.averages.sums[name] = self.averages.sums.get(name, 0.0) + size * value
+        self.bar.update(steps)
+        return self.interrupt.asked
+
+    def _add_loss(self) -> None:
+        if self.averages.samples:
+            self.averages.sums = {"loss": float(self.data.sums[0]), **self.averages.sums}
+
+    def _measure(self, prediction: Array, target: Array) -> dict[str, float]:
+        return {name: f(prediction, target) for name, f in self.metrics.items()}
 
 
 def evaluate(

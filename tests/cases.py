@@ -325,6 +325,26 @@ def _take_step(d):
     return d.unwritten(n, k), d(n, t, k), d.pick(0, t - 1)
 
 
+def _take_rows(d):
+    n, k, more = d.sizes(3)
+    order = np.array([d.pick(0, n - 1) for _ in range(n + more)])
+    return d.unwritten(n, k), d(n, k), order, np.array([d.pick(0, more)])
+
+
+def _note_loss(d):
+    losses, step = d(3).astype(np.float64), np.array([d.pick(0, 2)])
+    return (
+        losses,
+        d(1).astype(np.float64),
+        step,
+        np.array([4]),
+        np.zeros(1),
+        d(1).astype(np.float64),
+        np.array([4.0]),
+        d.pick(1, 9),
+    )
+
+
 def _put_step(d):
     n, t, k = d.sizes(3)
     return d.unwritten(n, t, k), d(n, k), d.pick(0, t - 1)
@@ -463,6 +483,8 @@ KERNELS = {
     "take_columns": KernelCase(_take_columns),
     "take_step": KernelCase(_take_step),
     "put_step": KernelCase(_put_step),
+    "take_rows": KernelCase(_take_rows),
+    "note_loss": KernelCase(_note_loss, outputs=5),
     "relu": KernelCase(_elementwise(1)),
     "relu_backward": KernelCase(_elementwise(2)),
     "leaky_relu": KernelCase(_elementwise(1, 0.25)),

@@ -47,12 +47,14 @@ def test_it_reaches_every_kernel(calls, dtype):
         step()
     assert {name for name, _ in calls} == set(KERNELS) - {"matmul_nt"}  # which no layer calls
     for name, kinds in calls:
+        if name == "note_loss":  # float64 in all networks
+            continue
         assert np.dtype(dtype) in [k[0] for k in kinds if isinstance(k, tuple)], name
 
 
 def test_everything_in_the_catalogues_takes_a_step():
     everything = {*mb.layers.__all__, *mb.losses.__all__, *mb.optim.__all__} - {"Loss", "Optimizer"}
-    assert {name for name, _ in steps("float32")} == everything
+    assert {name for name, _ in steps("float32")} == everything | {"fit"}
 
 
 def train(net, x):

@@ -34,12 +34,13 @@ def training_step(work: TrainingStep) -> Running:
 
 
 def whole_run(work: WholeRun) -> Running:
-    # HOOK: this is the place of a run without Python between its steps. Until there is one, fit is the way.
     x, y = (array.reshape(-1, *array.shape[2:]) for array in work.data())
     net, loss, optimizer = build(work)
+    program = mb.record(net, loss, optimizer, x, y, batch_size=work.batch)
+    steps = len(x) // work.batch
 
     def run() -> None:
-        net.fit(x, y, loss=loss, optimizer=optimizer, batch_size=work.batch, shuffle=False, progress=False)
+        program.run(steps)
 
     return Running(run, net.state_dict)
 

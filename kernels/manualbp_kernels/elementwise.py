@@ -136,3 +136,17 @@ def put_step_cpu(y, x, t):
     for n in range(x.shape[0]):
         for d in range(x.shape[1]):
             y[n, t, d] = x[n, d]
+
+
+@kernel
+def take_rows(y, x, order, position):
+    """y[i,d] = x[order[position + i], d]"""
+    y[...] = x[order[position[0] : position[0] + len(y)]]
+
+
+@take_rows.cpu
+def take_rows_cpu(y, x, order, position):
+    for i in range(y.shape[0]):
+        row = order[position[0] + i]
+        for d in range(y.shape[1]):
+            y[i, d] = x[row, d]

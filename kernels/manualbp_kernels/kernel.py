@@ -66,7 +66,7 @@ class Kernel:
 
     def cpu(self, function: Callable[..., None]) -> Jit:
         """Decorator: the loops for the processor, compiled by Numba when first called."""
-        form: Jit = jit(function, name=self.name)
+        form: Jit = function if isinstance(function, Jit) else jit(function, name=self.name)
         self._add("cpu", form)
         return form
 

@@ -6,6 +6,7 @@ over n, 1 for a sum.
 
 import numpy as np
 
+from .cpu.flat import flat
 from .cpu.functions import exp
 from .cpu.jit import jit
 from .cpu.like import like
@@ -252,7 +253,7 @@ def nll_backward(dx, q, norm):
 
 @nll_backward.cpu
 def nll_backward_cpu(dx, q, norm):
-    dx, q = dx.ravel(), q.ravel()
+    dx, q = flat(dx), flat(q)
     n = q.dtype.type(norm[0])
     for i in range(q.size):
         dx[i] = -q[i] / n
@@ -275,3 +276,28 @@ def cross_entropy_backward_cpu(dx, logp, q, norm):
                 mass += q[a, k, b]
             for k in range(K):
                 dx[a, k, b] = (exp(logp[a, k, b]) * mass - q[a, k, b]) / n
+
+
+@kernel
+def note_loss(losses, sums, step, position, alarm, s, norm, samples):
+    """L = s / norm, NaN if norm = 0;  losses[step mod their number] = L;  sums += samples · L;  step += 1, position += samples;
+    alarm = 1 if L is NaN"""
+    value = s[0] / norm[0] if norm[0] != 0 else np.nan
+    losses[step[0] % len(losses)] = value
+    sums[0] += samples * value
+    step[0] += 1
+    position[0] += samples
+    if value != value:
+        alarm[0] = 1
+
+
+@note_loss.cpu
+@jit(exact=True)
+def note_loss_cpu(losses, sums, step, position, alarm, s, norm, samples):
+    value = s[0] / norm[0] if norm[0] != 0 else np.nan
+    losses[step[0] % len(losses)] = value
+    sums[0] += samples * value
+    step[0] += 1
+    position[0] += samples
+    if value != value:
+        alarm[0] = 1.0

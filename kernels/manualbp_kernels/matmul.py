@@ -6,12 +6,14 @@ In ``matmul_nn``, ``linear`` and ``linear_backward_weights`` the rows of C, A, x
 
 import numpy as np
 
+from .cpu.flat import flat
 from .cpu.gemm import COLUMN_BIAS, OUTPUT, SMALL, ZERO, product, turn
 from .cpu.jit import jit, num_threads, prange
 from .cpu.pointwise import PARALLEL_PASS
 from .kernel import kernel
 
 FEW = 4  # rows of C up to which a product is bound by reading B once, and packing it would read it twice
+TINIEST = 1 << 9  # multiplications up to which sums one by one are done before vectors have been set up
 TINY = 1 << 13  # multiplications up to which plain loops are done before a product has begun
 
 
@@ -58,7 +60,7 @@ def sum_rows(s, A, beta):
 def scale(C, beta):
     """C *= β; with β = 0 the old values are not read, so that a NaN among them is gone."""
     factor = C.dtype.type(beta)
-    C = C.ravel()
+    C = flat(C)
     if beta == 0:
         C[:] = 0
     elif beta != 1:
@@ -79,7 +81,10 @@ def begin(C, beta):
 def matmul_nn_cpu(C, A, B, beta):
     n, k = C.shape[-1], A.shape[-1]
     m = C.size // n
-    c, a, b = C.ravel(), A.ravel(), B.ravel()
+    c, a, b = flat(C), flat(A), flat(B)
+    if beta == 0 and m * n * k <= TINIEST:
+        put_sums(c, a, b, m, n, k)
+        return
     start = begin(c, beta)
     if m <= FEW:
         add_rows(c, a, b, m, n, k, start)
@@ -91,7 +96,7 @@ def matmul_nn_cpu(C, A, B, beta):
 def matmul_nt_cpu(C, A, B, beta):
     m, n = C.shape
     k = A.shape[1]
-    c, a, b = C.ravel(), A.ravel(), B.ravel()
+    c, a, b = flat(C), flat(A), flat(B)
     start = begin(c, beta)
     if m <= FEW:
         dot_rows(c, a, b, m, n, k, start, c)
@@ -103,7 +108,7 @@ def matmul_nt_cpu(C, A, B, beta):
 def matmul_tn_cpu(C, A, B, beta):
     m, n = C.shape
     k = A.shape[0]
-    c, a, b = C.ravel(), A.ravel(), B.ravel()
+    c, a, b = flat(C), flat(A), flat(B)
     if n < m and m * k > SMALL:  # the wider of the two is packed faster as the right factor: Cᵀ = Bᵀ A
         turned, sums = np.empty(m * n, C.dtype), np.empty(m * n, C.dtype)
         product(n, m, k, turned, m, b, 1, n, a, m, 1, ZERO, turned)
@@ -119,7 +124,7 @@ def matmul_tn_cpu(C, A, B, beta):
 def linear_cpu(y, x, W, b):
     n, k = y.shape[-1], x.shape[-1]
     m = y.size // n
-    c, a, w = y.ravel(), x.ravel(), W.ravel()
+    c, a, w = flat(y), flat(x), flat(W)
     start, bias = (ZERO, c) if b is None else (COLUMN_BIAS, b)
     if m <= FEW:
         dot_rows(c, a, w, m, n, k, start, bias)
@@ -131,15 +136,39 @@ def linear_cpu(y, x, W, b):
 def linear_backward_weights_cpu(dW, db, dy, x):
     n, k = dy.shape[-1], x.shape[-1]
     m = x.size // k
-    dw, d, a = dW.ravel(), dy.ravel(), x.ravel()
+    dw, d, a = flat(dW), flat(dy), flat(x)
     if db is not None:
         for i in range(m):
             for j in range(n):
                 db[j] += d[i * n + j]
-    if m * n * k <= TINY:
+    if m * n * k <= TINIEST:
+        add_sums(dw, d, a, m, n, k)
+    elif m * n * k <= TINY:
         add_outer_products(dw, d, a, m, n, k)
     else:
         product(n, k, m, dw, k, d, 1, n, a, k, 1, OUTPUT, dw)
+
+
+@jit
+def add_sums(C, A, B, m, n, k):
+    """``add_outer_products``, each sum by itself."""
+    for i in range(n):
+        for j in range(k):
+            s = C.dtype.type(0)
+            for p in range(m):
+                s += A[p * n + i] * B[p * k + j]
+            C[i * k + j] += s
+
+
+@jit
+def put_sums(C, A, B, m, n, k):
+    """C[i,j] = Σ_p A[i,p] B[p,j], each sum by itself."""
+    for i in range(m):
+        for j in range(n):
+            s = C.dtype.type(0)
+            for p in range(k):
+                s += A[i * k + p] * B[p * n + j]
+            C[i * n + j] = s
 
 
 @jit

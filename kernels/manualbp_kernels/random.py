@@ -6,6 +6,7 @@ whatever computes it. ``state`` holds (key, counter); a call moves the counter p
 
 import numpy as np
 
+from .cpu.flat import flat
 from .cpu.jit import jit
 from .kernel import kernel
 
@@ -42,7 +43,7 @@ def dropout(y, mask, state, x, p):
 
 @dropout.cpu
 def dropout_cpu(y, mask, state, x, p):
-    y, mask, x = y.ravel(), mask.ravel(), x.ravel()
+    y, mask, x = flat(y), flat(mask), flat(x)
     limit = p * 2.0**32
     kept = x.dtype.type(1 / (1 - p) if p < 1 else 0)
     for block in range((x.size + 3) // 4):

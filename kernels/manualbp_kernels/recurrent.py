@@ -7,6 +7,7 @@ h[:-1] (in reverse h[1:]), one contiguous array.
 
 import numpy as np
 
+from .cpu.flat import flat
 from .cpu.functions import tanh
 from .cpu.gemm import OUTPUT, PARALLEL_WORK, aligned, block, fill_steps, pack, packed_size, panel_of
 from .cpu.jit import jit, num_threads, prange
@@ -125,7 +126,7 @@ def packed_weights(W, turned):
         n, k = k, n
     panel = panel_of(n, W.itemsize)
     packed = np.empty(packed_size(k, n, panel) + panel, W.dtype)
-    pack(packed, aligned(packed), panel, W.ravel(), 0, 1 if turned else n, k if turned else 1, k, n)
+    pack(packed, aligned(packed), panel, flat(W), 0, 1 if turned else n, k if turned else 1, k, n)
     return packed
 
 
@@ -138,7 +139,7 @@ def add_product(C, c0, n, A, a0, k, packed, rows):
     fill_steps(tables[rows : rows + k], 1)
     fill_steps(tables[rows + k :], panel)
     block(
-        rows, n, k, panel, C.ravel(), c0 * n, n, A.ravel(), a0 * k, tables[:rows], tables[rows : rows + k],
+        rows, n, k, panel, flat(C), c0 * n, n, flat(A), a0 * k, tables[:rows], tables[rows : rows + k],
         packed, aligned(packed), k + 1, tables[rows + k :], OUTPUT, packed, 0,
     )  # fmt: skip
 

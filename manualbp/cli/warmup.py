@@ -16,11 +16,13 @@ import numpy as np
 
 from manualbp_kernels import KERNELS, backend
 from manualbp_kernels.cpu.jit import kernel_folder
+from manualbp_kernels.replay import Tape, recording
 
 from .. import layers, losses, optim
 from ..layer import Layer
 from ..losses import Loss
 from ..optim import Optimizer
+from ..program import Data
 from ..sequential import Sequential
 from ..types import Array, DTypeLike, Shape
 
@@ -51,7 +53,9 @@ def warmup(float64: bool = False) -> int:
     with backend("fast"), tqdm(work, unit="step", dynamic_ncols=True) as bar:
         for name, step in bar:
             bar.set_description(f"{name:<20}")
-            step()
+            with recording() as calls:
+                step()
+            Tape(calls, np.zeros(1)).play(0)  # compiles what a replay of these calls needs
     kernels, compiled = _count()
     new, seconds = compiled - before, time.perf_counter() - start
     print(f"{kernels} kernels: {f'{new} compiled' if new else 'all were there'}, {seconds:.1f} s")
@@ -67,6 +71,8 @@ def steps(dtype: DTypeLike) -> Iterator[tuple[str, Callable[[], None]]]:
         yield _name(loss), partial(_loss_step, loss, target, dtype)
     for optimizer in OPTIMIZERS:
         yield optimizer.__name__, partial(_update, optimizer, dtype)
+    for target in (np.zeros((4, 1), dtype), np.zeros(4, np.int64)):
+        yield "fit", partial(_take_batch, np.zeros((4, 2), dtype), target)
 
 
 def _layers() -> Iterator[tuple[Layer, Shape]]:
@@ -117,6 +123,12 @@ def _update(optimizer: Callable[..., Optimizer], dtype: DTypeLike) -> None:
     update = optimizer(layers.Linear(2, 2, dtype=dtype).parameters())
     update.zero_grad()
     update.step()
+
+
+def _take_batch(x: Array, y: Array) -> None:
+    data = Data(x, y)
+    data.take(*data.buffers(2))
+    data.note(losses.MSELoss(), 2)
 
 
 def _name(thing: Layer | Loss) -> str:

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from manualbp_kernels.elementwise import fill
 from manualbp_kernels.loss import class_targets, cross_entropy_backward, nll, nll_backward, probability_targets
 from manualbp_kernels.softmax import log_softmax
 
@@ -82,7 +83,7 @@ class _ClassLoss(Loss):
         """Write the target's weights into q; returns what a mean divides by."""
         if t.dtype in FLOATS:
             probability_targets(q, t.reshape(q.shape), self._weights, self.label_smoothing)  # (3)
-            self._norm[0] = q.shape[0] * q.shape[2]
+            fill(self._norm, float(q.shape[0] * q.shape[2]))
         else:
             columns = t.reshape(q.shape[0], q.shape[2])
             class_targets(q, self._norm, columns, self._weights, self.label_smoothing, self.ignore_index)  # (2)

@@ -41,6 +41,7 @@ class Loss(Workspace):
         self.cache: tuple[Any, ...] | None = None
         self.total = np.zeros(1)
         self._shape: Shape = ()
+        self._divisor: float = 1
 
     def forward(self, y: Array, t: Array) -> float | Array:
         """L from the prediction y and the target t."""
@@ -88,7 +89,8 @@ class Loss(Workspace):
         self.cache, self._shape = cache, l.shape
         value: float = self.total.item()
         if self.reduction != "sum":
-            value = value / (l.size if count is None else count) if count != 0 else math.nan
+            self._divisor = l.size if count is None else count
+            value = value / self._divisor if count != 0 else math.nan
         if value != value:
             self._blame(t)
         return l if self.reduction == "none" else value
@@ -99,6 +101,10 @@ class Loss(Workspace):
             raise RuntimeError(f"{self}: backward needs a forward of its own before it")
         cache, self.cache = self.cache, None
         return cache
+
+    def norm(self) -> Array:
+        """What the last forward divided Σ ℓ by, in an array of one: a replay reads it there."""
+        return np.array([self._divisor if self.reduction != "sum" else 1], np.float64)
 
     def weight_of_a_term(self, count: int) -> float:
         """∂L/∂ℓ: 1/count for a mean, else 1."""

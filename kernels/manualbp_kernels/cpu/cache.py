@@ -68,7 +68,7 @@ class KernelCache:
             return
         declared = (function.name for function in result.library._final_module.functions if function.is_declaration)
         callees = [(symbol, *_apart[symbol]) for symbol in declared if symbol in _apart]
-        parts = (name, kind, (code, _stub(result.fndesc.llvm_cpython_wrapper_name))), *rest
+        parts = (name, kind, (code, _stub(result.fndesc))), *rest
         with suppress(OSError, pickle.PickleError):  # no such folder, a full disk
             file = self._file(signature, result.library.codegen)
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -86,7 +86,8 @@ class KernelCache:
         return self.cache_path / f"{self.key}-{hashlib.sha256(about.encode()).hexdigest()[:16]}"
 
 
-def _stub(symbol: str) -> bytes:
-    """All that Numba reads of a library's bitcode to run it: that it defines ``symbol``."""
-    bitcode: bytes = llvm.parse_assembly(f'define void @"{symbol}"() {{ ret void }}').as_bitcode()
+def _stub(names: Any) -> bytes:
+    """All that Numba reads of a library's bitcode to run it: that it defines the function and its wrapper for Python."""
+    symbols = names.llvm_func_name, names.llvm_cpython_wrapper_name
+    bitcode: bytes = llvm.parse_assembly("\n".join(f'define void @"{s}"() {{ ret void }}' for s in symbols)).as_bitcode()
     return bitcode

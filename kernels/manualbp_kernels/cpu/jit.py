@@ -27,14 +27,16 @@ JITS: dict[str, Jit] = {}  # by module and name
 class Jit:
     """A function that Numba compiles when it is first called. Other compiled functions may call it."""
 
-    def __init__(self, function: Callable[..., Any], name: str, parallel: bool = False, reorder: bool = False) -> None:
+    def __init__(
+        self, function: Callable[..., Any], name: str, parallel: bool = False, reorder: bool = False, exact: bool = False
+    ) -> None:
         self.function = function
         self.name = name
         function.__qualname__ = name  # symbols are made of it: the loops of pointwise.py must not share one
         self.key = f"{function.__module__.removeprefix(PACKAGE)}.{name}"
         JITS[self.key] = self
         self.parallel = parallel
-        self.fastmath = REORDER if reorder else FASTMATH
+        self.fastmath = set() if exact else REORDER if reorder else FASTMATH
         self.__doc__ = function.__doc__
 
     def __call__(self, *args: Any) -> Any:
@@ -79,15 +81,21 @@ class Jit:
 
 
 def jit(
-    function: Callable[..., Any] | None = None, *, name: str | None = None, parallel: bool = False, reorder: bool = False
+    function: Callable[..., Any] | None = None,
+    *,
+    name: str | None = None,
+    parallel: bool = False,
+    reorder: bool = False,
+    exact: bool = False,
 ) -> Any:
     """Decorator: compile ``function`` with Numba on its first call.
 
-    ``parallel`` lets ``prange`` share its rounds out; ``reorder`` allows its sums to be added in vectors.
+    ``parallel`` lets ``prange`` share its rounds out; ``reorder`` allows its sums to be added in vectors; ``exact`` rounds
+    every operation by itself, as Python does.
     """
     if function is None:
-        return lambda function: jit(function, name=name, parallel=parallel, reorder=reorder)
-    return Jit(function, name or function.__name__, parallel, reorder)
+        return lambda function: jit(function, name=name, parallel=parallel, reorder=reorder, exact=exact)
+    return Jit(function, name or function.__name__, parallel, reorder, exact)
 
 
 def prange(rounds: int) -> range:

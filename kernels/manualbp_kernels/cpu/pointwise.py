@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from .flat import flat
 from .jit import Jit, jit, num_threads, prange
 
 PARALLEL_PASS = 1 << 16  # elements of a pass over memory that pay for waking another thread
@@ -36,17 +37,17 @@ def pointwise(scalar: Callable[..., Any], arrays: int, name: str) -> Jit:
     """
     code = scalar.__code__
     names = code.co_varnames[: code.co_argcount]
-    flat = ("out", *names[:arrays])
+    flattened = ("out", *names[:arrays])
     source = LOOP.format(
         arguments=", ".join(("out", *names)),
         elements=", ".join((*(f"{array}[index]" for array in names[:arrays]), *names[arrays:])),
-        arrays=", ".join(flat),
-        slices=", ".join(f"{array}[begin:end]" for array in flat),
-        flattened=", ".join(f"{array}.ravel()" for array in flat),
+        arrays=", ".join(flattened),
+        slices=", ".join(f"{array}[begin:end]" for array in flattened),
+        flattened=", ".join(f"flat({array})" for array in flattened),
     )
     space: dict[str, Any] = {
         "__name__": scalar.__module__, "f": jit(scalar, name=f"{name}.scalar"), "PARALLEL_PASS": PARALLEL_PASS,
-        "num_threads": num_threads, "prange": prange,
+        "num_threads": num_threads, "prange": prange, "flat": flat,
     }  # fmt: skip
     exec(source, space)
     space["part"] = jit(space["part"], name=f"{name}.part")
@@ -60,7 +61,7 @@ def pointwise_sum(scalar: Callable[..., Any], arrays: int, name: str) -> Jit:
     f = jit(scalar, name=f"{name}.scalar")
 
     def loop_2(out, s, a, b, *constants):  # type: ignore[no-untyped-def]
-        out, a, b = out.ravel(), a.ravel(), b.ravel()
+        out, a, b = flat(out), flat(a), flat(b)
         t = 0.0
         for i in range(out.size):
             out[i] = f(a[i], b[i], *constants)
@@ -68,7 +69,7 @@ def pointwise_sum(scalar: Callable[..., Any], arrays: int, name: str) -> Jit:
         s[0] = t
 
     def loop_3(out, s, a, b, c, *constants):  # type: ignore[no-untyped-def]
-        out, a, b, c = out.ravel(), a.ravel(), b.ravel(), c.ravel()
+        out, a, b, c = flat(out), flat(a), flat(b), flat(c)
         t = 0.0
         for i in range(out.size):
             out[i] = f(a[i], b[i], c[i], *constants)

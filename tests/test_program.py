@@ -1,0 +1,457 @@
+"""Programs: recorded steps, replayed, and the same steps made from Python, equal to the bit."""
+
+import os
+import signal
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+import manualbp as mb
+from manualbp import training
+from manualbp_kernels import get_backend
+from manualbp_kernels.elementwise import multiply
+
+ACTIVATIONS = (mb.ReLU, mb.Tanh, mb.Sigmoid, mb.GELU, mb.SiLU, mb.ELU, lambda: mb.Dropout(0.3), mb.LeakyReLU, mb.Softplus)
+OPTIMIZERS = (
+    lambda p: mb.SGD(p, lr=0.05),
+    lambda p: mb.SGD(p, lr=0.05, momentum=0.9, nesterov=True),
+    lambda p: mb.SGD(p, lr=0.05, momentum=0.5, dampening=0.1, weight_decay=0.01),
+    mb.Adam,
+    mb.AdamW,
+    lambda p: mb.RMSprop(p, centered=True, momentum=0.5),
+    mb.Adagrad,
+)
+
+
+def dense(sizes, activations, dtype="float32"):
+    layers = []
+    for into, out, activation in zip(sizes, sizes[1:], activations, strict=False):
+        layers += [mb.Linear(into, out, dtype=dtype), activation()]
+    return mb.Sequential(*layers, mb.Linear(sizes[-1], sizes[-1], dtype=dtype))
+
+
+def state(net, optimizer):
+    counters = {f"{m}.{s}": getattr(m, s).copy() for m in net.modules() for s in m.state}
+    return {**net.state_dict(), **optimizer.state_dict(), **counters, **{"d" + p.name: p.grad.copy() for p in net.parameters()}}
+
+
+def assert_same(one, other):
+    assert one.keys() == other.keys()
+    for name in one:
+        np.testing.assert_array_equal(one[name], other[name], err_msg=name, strict=True)
+
+
+def step(net, loss, optimizer, x, y):
+    value = loss(net(x), y)
+    optimizer.zero_grad()
+    net.backward_weights(loss.backward())
+    optimizer.step()
+    return value
+
+
+def both_ways(make, x, y, steps=50):
+    """``steps`` from Python and replayed: both end states, and the losses."""
+    results = []
+    for replayed in (False, True):
+        mb.manual_seed(0)
+        net, loss, optimizer = make()
+        if replayed:
+            losses = mb.record(net, loss, optimizer, x, y).run(steps)
+        else:
+            losses = np.array([step(net, loss, optimizer, x, y) for _ in range(steps)])
+        results.append((state(net, optimizer), losses))
+    (one, losses), (other, replayed_losses) = results
+    assert_same(one, other)
+    np.testing.assert_array_equal(losses, replayed_losses)
+
+
+def xor():
+    x = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
+    return x, np.array([[0], [1], [1], [0]], np.float32)
+
+
+def xor_parts():
+    mb.manual_seed(0)
+    net = mb.Sequential(mb.Linear(2, 10), mb.ReLU(), mb.Linear(10, 1))
+    return net, mb.MSELoss(), mb.SGD(net.parameters(), lr=0.1)
+
+
+@settings(deadline=None, max_examples=25, phases=[p for p in Phase if p is not Phase.shrink])
+@given(data=st.data(), seed=st.integers(0, 2**32 - 1))
+def test_random_networks_and_optimizers(data, seed):
+    rng = np.random.default_rng(seed)
+    sizes = [data.draw(st.integers(1, 20)) for _ in range(data.draw(st.integers(2, 4)))]
+    chosen = [data.draw(st.sampled_from(ACTIVATIONS)) for _ in sizes[1:]]
+    optimizer = data.draw(st.sampled_from(OPTIMIZERS))
+    loss = data.draw(st.sampled_from((mb.MSELoss, mb.L1Loss, mb.HuberLoss, mb.BCEWithLogitsLoss)))
+    samples = data.draw(st.integers(1, 9))
+    dtype = data.draw(st.sampled_from(("float32", "float64")))
+    x, y = rng.standard_normal((samples, sizes[0])).astype(dtype), rng.random((samples, sizes[-1])).astype(dtype)
+
+    def make():
+        net = dense(sizes, chosen, dtype)
+        return net, loss(), optimizer(net.parameters())
+
+    both_ways(make, x, y)
+
+
+def classifier(*layers, weight=None, smoothing=0.0):
+    def make():
+        net = mb.Sequential(*(layer() for layer in layers))
+        return net, mb.CrossEntropyLoss(weight=weight, label_smoothing=smoothing), mb.Adam(net.parameters(), lr=0.01)
+
+    return make
+
+
+NETWORKS = {
+    "cnn": (
+        classifier(
+            lambda: mb.Conv2d(1, 4, 3, padding=1), mb.ReLU, lambda: mb.MaxPool2d(2), lambda: mb.Conv2d(4, 4, 3), mb.GELU,
+            lambda: mb.AvgPool2d(2), mb.Flatten, lambda: mb.Dropout(0.5), lambda: mb.Linear(4, 3),
+        ),
+        (1, 8, 8),
+    ),
+    "pooled": (classifier(lambda: mb.Conv2d(1, 3, 3), mb.GlobalAvgPool2d, weight=[1.0, 2.0, 0.5], smoothing=0.1), (1, 8, 8)),
+    "rnn": (classifier(lambda: mb.RNN(4, 6, batch_first=True), lambda: mb.LastStep(True), lambda: mb.Linear(6, 3)), (5, 4)),
+    "lstm": (
+        classifier(
+            lambda: mb.LSTM(4, 6, 2, dropout=0.2, bidirectional=True, batch_first=True),
+            lambda: mb.LastStep(True), lambda: mb.Linear(12, 3),
+        ),
+        (5, 4),
+    ),
+    "gru": (classifier(lambda: mb.GRU(4, 6, batch_first=True), mb.Flatten, lambda: mb.Linear(30, 3)), (5, 4)),
+    "conv1d": (classifier(lambda: mb.Conv1d(5, 4, 3), mb.Flatten, lambda: mb.Linear(8, 3)), (5, 4)),
+    "softmax": (classifier(lambda: mb.Linear(4, 5), mb.Softmax, lambda: mb.Linear(5, 3)), (4,)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_other_layers(name):
+    make, shape = NETWORKS[name]
+    rng = np.random.default_rng(1)
+    both_ways(make, rng.standard_normal((7, *shape)).astype(np.float32), rng.integers(0, 3, 7), steps=12)
+
+
+def test_recording_changes_nothing_and_data_are_read_in_place():
+    x, y = xor()
+    net, loss, optimizer = xor_parts()
+    before = state(net, optimizer)
+    program = mb.record(net, loss, optimizer, x, y)
+    assert_same(before, state(net, optimizer))
+    np.testing.assert_array_equal(x, xor()[0])
+    twin = xor_parts()
+    program.run(3)
+    x[...], optimizer.lr = 1 - x, 0.01
+    program.run(4)
+    for k in range(7):
+        twin[2].lr = 0.1 if k < 3 else 0.01
+        step(*twin, xor()[0] if k < 3 else 1 - xor()[0], y)
+    assert_same(state(net, optimizer), state(twin[0], twin[2]))
+
+
+def test_batches_are_taken_in_turn():
+    rng = np.random.default_rng(0)
+    x, y = rng.random((6, 2), np.float32), rng.random((6, 1), np.float32)
+    net, loss, optimizer = xor_parts()
+    twin = xor_parts()
+    program = mb.record(net, loss, optimizer, x, y, batch_size=2)
+    losses = np.concatenate([program.run(2), program.run(5)])
+    expected = [step(*twin, x[k % 3 * 2 :][:2], y[k % 3 * 2 :][:2]) for k in range(7)]
+    np.testing.assert_array_equal(losses, expected)
+    assert_same(state(net, optimizer), state(twin[0], twin[2]))
+
+
+# ---------------------------------------------------------------------- what is never replayed
+
+
+class Scale(mb.Layer):
+    """y = s x, in NumPy."""
+
+    s = mb.Weight("scale")
+    recordable = True
+
+    def __init__(self, size):
+        super().__init__(np.float32)
+        self.s = np.full(size, 2, np.float32)
+
+    def forward(self, x):
+        x = self.take(x)
+        return self.give(self.s * x, cache=(x,))
+
+    def backward(self, dy):
+        (x,), dy = self.recall(dy)
+        self.ds += (dy * x).sum(axis=0)
+        return dy * self.s
+
+
+class Twice(mb.Layer):
+    """y = x x by a kernel."""
+
+    recordable = True
+
+    def forward(self, x):
+        x = self.take(x)
+        y = self.empty("y", x.shape, x.dtype)
+        multiply(y, x, x)
+        return self.give(y, cache=(x,))
+
+    def backward(self, dy):
+        (x,), dy = self.recall(dy)
+        dx = self.empty("dx", x.shape, x.dtype)
+        multiply(dx, dy, x)
+        return dx
+
+
+@pytest.mark.parametrize("layers", [(Scale(2), mb.Linear(2, 1)), (mb.Linear(2, 3), Scale(3), mb.Linear(3, 1))])
+def test_a_step_with_numpy_in_it_is_refused(layers):
+    net = mb.Sequential(*layers)
+    optimizer = mb.SGD(net.parameters(), lr=0.1)
+    before = state(net, optimizer)
+    with pytest.raises(ValueError, match="other means than kernels"):
+        mb.record(net, mb.MSELoss(), optimizer, *xor())
+    assert_same(before, state(net, optimizer))
+
+
+def test_a_class_of_ones_own_is_trusted_only_if_it_says_so():
+    net = mb.Sequential(mb.Linear(2, 2), Twice(), mb.Linear(2, 1))
+    parts = net, mb.MSELoss(), mb.SGD(net.parameters())
+    mb.record(*parts, *xor()).run(3)
+
+    class Silent(Twice):
+        pass
+
+    silent = mb.Sequential(mb.Linear(2, 2), Silent())
+    with pytest.raises(ValueError, match="class of your own"):
+        mb.record(silent, mb.MSELoss(), mb.SGD(silent.parameters()), xor()[0], xor()[0])
+
+
+def test_the_reference_backend_is_refused():
+    with mb.backend("reference"), pytest.raises(ValueError, match="reference"):
+        mb.record(*xor_parts(), *xor())
+    assert get_backend() == "fast"
+
+
+def _another_array(net, loss, optimizer, x):
+    net[0].__dict__["W"] = net[0].W.copy()
+
+
+def _another_setting(net, loss, optimizer, x):
+    net[1].p = 0.1
+
+
+def _another_counter(net, loss, optimizer, x):
+    net[1].counter = np.zeros(2, np.uint64)
+
+
+def _another_shape(net, loss, optimizer, x):
+    x.shape = (2, 4)
+
+
+def _other_memory(net, loss, optimizer, x):
+    x.resize((9000, 2), refcheck=False)
+
+
+def _another_reduction(net, loss, optimizer, x):
+    loss.reduction = "sum"
+
+
+@pytest.mark.filterwarnings("ignore:.*shape.*:DeprecationWarning")
+@pytest.mark.parametrize(
+    "change", [_another_array, _another_setting, _another_counter, _another_shape, _other_memory, _another_reduction]
+)
+def test_what_has_changed_is_not_replayed(change):
+    net = mb.Sequential(mb.Linear(2, 3), mb.Dropout(0.5), mb.Linear(3, 1))
+    loss, optimizer, (x, y) = mb.MSELoss(), mb.SGD(net.parameters()), xor()
+    program = mb.record(net, loss, optimizer, x, y)
+    program.run(1)
+    change(net, loss, optimizer, x)
+    with pytest.raises(RuntimeError, match="record the program again"):
+        program.run(1)
+
+
+def test_buffers_of_a_program_are_not_handed_out_again():
+    x, y = xor()
+    net, loss, optimizer = xor_parts()
+    program = mb.record(net, loss, optimizer, x, y)
+    twin = xor_parts()
+    for _ in range(5):
+        program.run(1)
+        other = net(np.ones_like(x))
+        step(*twin, x, y)
+        twin[0](np.ones_like(x))
+        assert not np.shares_memory(other, program.prediction)
+    assert_same(state(net, optimizer), state(twin[0], twin[2]))
+
+
+# ---------------------------------------------------------------------- fit
+
+
+def fitted(replay, monkeypatch, make=None, **options):
+    """The network's state and the history, by one way or the other."""
+    monkeypatch.setattr(training, "WORTH_RECORDING", 0 if replay else 10**9)
+    mb.manual_seed(3)
+    net = make() if make else mb.Sequential(mb.Linear(3, 8), mb.Tanh(), mb.Dropout(0.2), mb.Linear(8, 2))
+    optimizer = mb.Adam(net.parameters(), lr=0.01)
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((23, 3)).astype(np.float32), rng.integers(0, 2, 23).astype(np.int32)
+    if options.pop("schedule", False):
+        options["callbacks"] = (lambda net, history: setattr(optimizer, "lr", 0.5 * optimizer.lr),)
+    history = net.fit(
+        x, y, loss=mb.CrossEntropyLoss(), optimizer=optimizer, batch_size=5, seed=1, progress=False,
+        **{"epochs": 6, **options},
+    )  # fmt: skip
+    assert history.path == ("replayed" if replay else "stepwise: fewer than 1000000000 steps")
+    kept = [{name: value for name, value in epoch.items() if name != "seconds"} for epoch in history.epochs]
+    return state(net, optimizer), kept
+
+
+def early(net, history):
+    return len(history) == 4
+
+
+def other_dropout(net, history):
+    net[2].p = 0.1 * len(history)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"shuffle": False},
+        {"metrics": ("accuracy",)},
+        {"validation_data": (np.ones((3, 3), np.float32), np.array([0, 1, 1])), "metrics": ("accuracy",)},
+        {"callbacks": (early,)},
+        {"callbacks": (other_dropout,)},
+        {"schedule": True},
+    ],
+    ids=str,
+)
+def test_fit_both_ways(options, monkeypatch):
+    (one, history), (other, replayed) = (fitted(replay, monkeypatch, **dict(options)) for replay in (False, True))
+    assert_same(one, other)
+    assert history == replayed
+
+
+def test_fit_says_why_it_goes_stepwise():
+    net = mb.Sequential(mb.Linear(2, 3), Scale(3), mb.Linear(3, 1))
+    twin = mb.Sequential(mb.Linear(2, 3), Scale(3), mb.Linear(3, 1))
+    twin.load_state_dict(net.state_dict())
+    options = {"loss": mb.MSELoss(), "batch_size": 2, "progress": False, "seed": 0}
+    history = net.fit(*xor(), optimizer=mb.SGD(net.parameters(), lr=0.1), epochs=20, **options)
+    assert history.path == "stepwise: the step computes something by other means than kernels"
+    with mb.backend("fast"):
+        optimizer = mb.SGD(twin.parameters(), lr=0.1)
+        Scale.recordable = False
+        try:
+            other = twin.fit(*xor(), optimizer=optimizer, epochs=20, **options)
+        finally:
+            Scale.recordable = True
+    assert "class of your own" in other.path
+    assert history["loss"] == other["loss"]
+    assert_same(net.state_dict(), twin.state_dict())
+
+
+def test_a_target_that_explains_a_nan_is_an_error_in_a_replay_too():
+    net = mb.Sequential(mb.Linear(1, 1))
+    net[0].W, net[0].b = np.ones((1, 1)), np.zeros(1)
+    x = np.full((40, 1), 0.5, np.float32)
+    x[30] = 2
+    with pytest.raises(ValueError, match="probabilities from 0 to 1"):
+        net.fit(
+            x, np.full((40, 1), 0.5, np.float32), loss=mb.BCELoss(), optimizer=mb.SGD(net.parameters(), lr=0.0),
+            batch_size=1, shuffle=False, progress=False,
+        )  # fmt: skip
+
+
+def test_ctrl_c_ends_a_replay():
+    net, loss, optimizer = xor_parts()
+    x, y = np.repeat(xor()[0], 20000, axis=0), np.repeat(xor()[1], 20000, axis=0)
+    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    history = net.fit(x, y, loss=loss, optimizer=optimizer, batch_size=1, epochs=10**6, progress=False)
+    timer.join()
+    assert history.interrupted
+    assert history.path == "replayed"
+
+
+# ---------------------------------------------------------------------- what else a program does
+
+
+def test_inference_equals_predict():
+    net = mb.Sequential(mb.Linear(4, 8), mb.Dropout(0.5), mb.Tanh(), mb.Linear(8, 2))
+    x = np.random.default_rng(0).standard_normal((3, 4)).astype(np.float32)
+    infer = mb.record(net, x=x)
+    first = infer(x)
+    np.testing.assert_array_equal(first, net.predict(x))
+    np.testing.assert_array_equal(infer(-x), net.predict(-x))
+    np.testing.assert_array_equal(first, net.predict(x))  # which is the caller's own
+    assert net.training
+    net[0].W = 2 * net[0].W  # written in place
+    np.testing.assert_array_equal(infer(x), net.predict(x))
+    with pytest.raises(ValueError, match="shape"):
+        infer(x[:2])
+    net[0].__dict__["W"] = net[0].W.copy()
+    with pytest.raises(RuntimeError, match="replaced"):
+        infer(x)
+
+
+def test_a_program_prints_its_step():
+    program = mb.record(*xor_parts(), *xor())
+    lines = str(program).splitlines()
+    assert len(lines) == 2 + len(program.calls)
+    assert "y[n,o] = Σ_i W[o,i] x[n,i] + b[o]" in lines[1]
+    assert "x 4×2" in lines[1]
+    assert lines[1].split()[-2:] == ["160", str(4 * (40 + 8 + 20 + 10))]  # 2 · 4 · 10 · 2 operations
+
+
+def test_a_profile_leaves_everything_as_it_was(tmp_path):
+    net, loss, optimizer = xor_parts()
+    program = mb.record(net, loss, optimizer, *xor())
+    program.run(5)
+    before = state(net, optimizer)
+    profile = program.profile()
+    assert_same(before, state(net, optimizer))
+    assert profile.names[0] == "linear"
+    assert sum(profile.shares) == pytest.approx(1)
+    assert len(str(profile).splitlines()) == 2 + len(program.calls)
+    pytest.importorskip("matplotlib", reason="draws a picture with matplotlib, which is not installed")
+    profile.plot(tmp_path / "profile.png")
+    assert (tmp_path / "profile.png").stat().st_size
+
+
+def seeds(number):
+    for seed in range(number):
+        mb.manual_seed(seed)
+        net = mb.Sequential(mb.Linear(2, 6), mb.Tanh(), mb.Dropout(0.1), mb.Linear(6, 1))
+        yield net, mb.MSELoss(), mb.Adam(net.parameters(), lr=0.01)
+
+
+def test_programs_side_by_side_end_as_one_by_one():
+    alone, together = list(seeds(6)), list(seeds(6))
+    losses = mb.run_many([mb.record(*parts, *xor()) for parts in together], 5000)
+    for one, other, noted in zip(alone, together, losses, strict=True):
+        np.testing.assert_array_equal(mb.record(*one, *xor()).run(5000), noted)
+        assert_same(state(one[0], one[2]), state(other[0], other[2]))
+    program = mb.record(*alone[0], *xor())
+    with pytest.raises(ValueError, match="of its own"):
+        mb.run_many([program, program], 1)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+def test_a_forked_child_runs_its_parents_program():
+    parts = xor_parts()
+    program = mb.record(*parts, *xor())
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            losses = program.run(100)
+            code = 0 if losses[-1] < losses[0] else 2
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
