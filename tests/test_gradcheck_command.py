@@ -104,7 +104,7 @@ def test_a_wrong_gradient_is_status_1_and_a_line_that_names_it(file, capsys):
         (["{file}:Scale", "5"], "operands could not be broadcast together with shapes (5,) (4,3) (my_layers.py, line 15)"),
         (["{file}:Scale", "5", "--shape", "2,4,5"], "doesn't match the broadcast shape (4,5) (my_layers.py, line 19)"),
         (["{file}:Scale", "3", "--shape", "4,x"], "--shape must be numbers of at least 1"),
-        (["{file}:Scale", "3", "--seed", "-1"], "--seed must be at least 0"),
+        (["{file}:Scale", "3", "--seed", "-1"], "--seed must be an integer of at least 0, got -1"),
         (["{file}:loss", "--method", "complex"], "check a loss with method='central'"),
         (["no_such_module:Scale"], "no_such_module cannot be imported: ModuleNotFoundError"),
         (["broken.py:Scale"], "broken.py cannot be imported: ZeroDivisionError: division by zero (broken.py, line 2)"),

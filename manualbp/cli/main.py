@@ -146,6 +146,8 @@ def _gradcheck(options: argparse.Namespace) -> int:
 
     if options.all == (options.layer is not None):
         raise ValueError("gradcheck takes FILE:LAYER, or --all for every layer of manualbp")
+    if options.seed < 0:
+        raise ValueError(f"--seed must be an integer of at least 0, got {options.seed}")
     if options.all:
         return check_all(options.seed)
     return check_one(

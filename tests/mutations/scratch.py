@@ -23,7 +23,9 @@ def source(file):
 def patched(text, mutation):
     """``text`` with the bug in it; ValueError unless the patch fits in exactly one place."""
     if text.count(mutation.old) != 1:
-        raise ValueError(f"{mutation.file}: {mutation.old!r} occurs {text.count(mutation.old)} times, not once")
+        raise ValueError(
+            f"{mutation.file}: {mutation.old!r} occurs {text.count(mutation.old)} times, not once: mend the catalogue"
+        )
     return text.replace(mutation.old, mutation.new)
 
 
