@@ -363,6 +363,17 @@ def test_the_tolerance_decides():
     assert not mb.gradcheck(layer, X, tolerance=1e-20)
 
 
+def test_the_direction_is_not_the_input_of_the_same_seed():
+    """Else a mistake of x for δ would go unseen."""
+
+    class WrongSide(mb.ReLU):
+        def backward(self, dy):
+            self.recall(dy)
+            return np.where(dy > 0, dy, 0)
+
+    assert not mb.gradcheck(WrongSide(), np.random.default_rng(0).standard_normal((4, 5)), seed=0)
+
+
 def test_integers_are_refused():
     with pytest.raises(TypeError, match="gradcheck expects a float input, got int64"):
         mb.gradcheck(mb.ReLU(), np.ones((2, 2), np.int64))

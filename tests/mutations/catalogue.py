@@ -210,9 +210,8 @@ LOSSES = _of(
      "a mean is differentiated as a sum"),
     ("losses/binary.py", "BCEWithLogitsLoss", "bce_logits_backward(dx, x, t, self._weight(x), ",
      "bce_logits_backward(dx, x, t, self._weight(x) * 0 + 1, ", "the weight of positive targets is forgotten"),
-    ("losses/divergence.py", "KLDivLoss", "return t.shape[0] if self.reduction == \"batchmean\" and t.ndim else t.size",
-     "return t.shape[0] if self.reduction == \"batchmean\" and self.cache else t.size",
-     "forward and backward divide differently"),
+    ("losses/divergence.py", "KLDivLoss", "self.weight_of_a_term(self._count(t))", "self.weight_of_a_term(t.size)",
+     "forward divides by the samples, backward by the elements"),
     ("losses/classes.py", "NLLLoss", "return self._norm if self.reduction == \"mean\" else self._one", "return self._one",
      "a mean is differentiated as a sum"),
 ) + _of(
