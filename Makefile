@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint mutations bench clean
 
 demo: $(VENV)/plot   ## learn to read handwritten digits
 	$(BIN)/manualbp train
@@ -15,6 +15,9 @@ lint: $(VENV)/dev   ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+mutations: $(VENV)/test   ## put a hundred bugs into backpropagation, see each one caught, and write docs/mutations.md
+	cd tests && ../$(BIN)/python -m mutations --out ../docs/mutations.md
 
 bench: $(VENV)/bench   ## time everything beside its peers, and write docs/benchmarks.md; leave the machine alone meanwhile
 	$(BIN)/python -m bench --out docs/benchmarks.md --readme README.md

@@ -183,6 +183,106 @@ def test_a_gradient_of_the_wrong_shape_is_found():
     assert "x: gradient of shape (15,), not (5, 3)" in str(check)
 
 
+# ---------------------------------------------------------------------- complex step, float32
+
+
+@pytest.mark.parametrize(
+    ("make", "shape"),
+    [
+        (lambda: Scale(3), (5, 3)),
+        (lambda: mb.Sequential(mb.Linear(3, 4), mb.Tanh(), Scale(4), mb.Linear(4, 2)), (5, 3)),
+        (lambda: mb.RNN(3, 4), (4, 2, 3)),
+        (lambda: mb.Conv2d(2, 3, 3, padding=1), (2, 2, 4, 4)),
+        (lambda: mb.Sequential(mb.Dropout(0.4), mb.Softmax()), (5, 3)),
+    ],
+    ids=["own layer", "network", "RNN", "Conv2d", "dropout and softmax"],
+)
+def test_a_complex_step_is_exact_to_rounding(make, shape):
+    mb.manual_seed(0)
+    with mb.backend("reference"):
+        check = mb.gradcheck(make(), np.random.default_rng(1).normal(size=shape), method="complex")
+    assert check, str(check)
+    assert check.error < 1e-14
+
+
+def test_a_complex_step_sees_what_differences_cannot():
+    class Nearly(mb.Tanh):
+        def backward(self, dy):
+            return super().backward(dy) * (1 + 1e-10)
+
+    assert mb.gradcheck(Nearly(), X)
+    assert not mb.gradcheck(Nearly(), X, method="complex")
+
+
+class Absolute(mb.Layer):
+    """y = x |x|, differentiable, and no analytic function of a complex x."""
+
+    def forward(self, x):
+        x = self.take(x)
+        return self.give(x * np.abs(x), cache=(x,))
+
+    def backward(self, dy):
+        (x,), dy = self.recall(dy)
+        return 2 * np.abs(x) * dy
+
+
+class Cast(Absolute):
+    """Its forward takes float64 alone."""
+
+    def forward(self, x):
+        return super().forward(np.asarray(x).astype(np.float64))
+
+
+class Typed(Absolute):
+    def forward(self, x):
+        if x.dtype == np.complex128:
+            raise ValueError("real numbers only")
+        return super().forward(x)
+
+
+@pytest.mark.parametrize(
+    ("layer", "why"),
+    [
+        (Absolute(), r"the forward of Absolute\(\) loses the imaginary part of x .* use method='central'"),
+        (Cast(), r"does not take complex numbers \(ComplexWarning: .*use method='central'"),
+        (Typed(), r"does not take complex numbers \(ValueError: real numbers only\): use method='central'"),
+    ],
+    ids=repr,
+)
+def test_a_forward_that_carries_no_complex_numbers_is_refused(layer, why):
+    assert mb.gradcheck(layer, X)
+    with pytest.raises(TypeError, match=why):
+        mb.gradcheck(layer, X, method="complex")
+
+
+def test_a_complex_step_leaves_the_layer_alone():
+    layer = Scale(3)
+    mb.gradcheck(layer, X, method="complex")
+    assert layer.dtype == layer.s.dtype == np.float32
+    with pytest.raises(ValueError, match="method must be one of central, complex, got 'forward'"):
+        mb.gradcheck(layer, X, method="forward")
+
+
+def test_a_backward_in_float32_is_off_by_its_rounding():
+    check = mb.gradcheck(mb.Sequential(Scale(3), mb.Tanh()), X, dtype="float32")
+    assert check, str(check)
+    assert 1e-9 < check.error < 1e-6
+    assert not mb.gradcheck(WrongSign(3, 3), X, dtype="float32")
+
+
+def test_the_report_has_a_line_for_each_array():
+    class Half(mb.Linear):
+        def backward(self, dy):
+            dx = super().backward(dy)
+            self.db *= np.float64(0.5)
+            return dx
+
+    check = mb.gradcheck(Half(3, 2), X)
+    assert [part.worst.partition("[")[0] for part in check.parts] == ["x", "weight", "bias"]
+    assert [part.ok for part in check.parts] == [True, True, False]
+    assert [line.split("[")[0] for line in check.report().splitlines() if line.endswith("DIFFERS")] == ["bias"]
+
+
 # ---------------------------------------------------------------------- kinks
 
 
@@ -261,6 +361,17 @@ def test_the_tolerance_decides():
     layer = mb.Tanh()
     assert mb.gradcheck(layer, X, tolerance=1e-7)
     assert not mb.gradcheck(layer, X, tolerance=1e-20)
+
+
+def test_the_direction_is_not_the_input_of_the_same_seed():
+    """Else a mistake of x for δ would go unseen."""
+
+    class WrongSide(mb.ReLU):
+        def backward(self, dy):
+            self.recall(dy)
+            return np.where(dy > 0, dy, 0)
+
+    assert not mb.gradcheck(WrongSide(), np.random.default_rng(0).standard_normal((4, 5)), seed=0)
 
 
 def test_integers_are_refused():

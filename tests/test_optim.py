@@ -1,6 +1,7 @@
 """Every optimizer against PyTorch's, saved and resumed, in one run of memory and in several."""
 
 import copy
+import math
 import pickle
 
 import numpy as np
@@ -113,6 +114,40 @@ def test_sgd_by_hand():
     mb.SGD([parameter], lr=0.5).step()
     np.testing.assert_array_equal(parameter.value, [-4, 7])
     np.testing.assert_array_equal(parameter.grad, [10, -10])
+
+
+def by_formula(o, name, p, given):
+    """The head of optim.py for one number, in plain Python."""
+    m = v = mean = 0.0
+    s = getattr(o, "initial_accumulator_value", 0.0)
+    for t, g in enumerate(given, 1):
+        if name == "AdamW":
+            p -= o.lr * o.weight_decay * p
+        else:
+            g += o.weight_decay * p
+        if name == "SGD":
+            v = g if t == 1 else o.momentum * v + (1 - o.dampening) * g
+            p -= o.lr * (g + o.momentum * v if o.nesterov else v if o.momentum else g)
+        elif name == "Adagrad":
+            s += g * g
+            p -= o.lr / (1 + (t - 1) * o.lr_decay) * g / (math.sqrt(s) + o.eps)
+        elif name == "RMSprop":
+            s, mean = o.alpha * s + (1 - o.alpha) * g * g, o.alpha * mean + (1 - o.alpha) * g
+            v = o.momentum * v + g / (math.sqrt(s - mean * mean if o.centered else s) + o.eps)
+            p -= o.lr * v
+        else:
+            m, v = o.beta1 * m + (1 - o.beta1) * g, o.beta2 * v + (1 - o.beta2) * g * g
+            p -= o.lr * m / (1 - o.beta1**t) / (math.sqrt(v / (1 - o.beta2**t)) + o.eps)
+    return p
+
+
+@each_optimizer
+def test_five_steps_by_the_formula(case):
+    given = [1.5, -0.5, 2.0, 0.25, -1.0]
+    parameter = mb.Parameter("w", np.array([0.75]), np.zeros(1))
+    optimizer = case.ours([parameter])
+    train([parameter], optimizer, [[g] for g in given])
+    np.testing.assert_allclose(parameter.value, by_formula(optimizer, case.name, 0.75, given), rtol=1e-12)
 
 
 @pytest.mark.parametrize("name", ["Adam", "AdamW", "RMSprop", "Adagrad"])

@@ -38,6 +38,7 @@ def parser() -> argparse.ArgumentParser:
     _add_predict(commands)
     _add_example(commands)
     _add_warmup(commands)
+    _add_gradcheck(commands)
     return top
 
 
@@ -89,6 +90,28 @@ def _add_warmup(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     warmup.set_defaults(run=_warmup)
 
 
+def _add_gradcheck(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    check = commands.add_parser(
+        "gradcheck",
+        help="check a layer's backward against its forward",
+        description="Compare a hand-written backward with the measured derivative of its forward. Status 0: they agree; "
+        "1: they differ; 2: nothing could be compared.",
+    )
+    check.add_argument(
+        "layer", nargs="?", metavar="FILE:LAYER",
+        help="a layer class, or a function that gives a layer, a (layer, x) or a (loss, y, t); FILE may be a module. A class "
+        "without arguments is built by its static method example() if it has one, which gives the same",
+    )  # fmt: skip
+    check.add_argument("arguments", nargs="*", metavar="ARGUMENT", help="for the constructor: 3 5 bias=False")
+    check.add_argument("--shape", metavar="N,…", help="of a normally distributed x, such as 4,3, where example() gives none")
+    check.add_argument("--all", action="store_true", help="check every layer of manualbp, by backend and dtype")
+    check.add_argument("--method", choices=("central", "complex"), default="central", help="differences, or a complex step")
+    check.add_argument("--tolerance", type=float, help="what the relative error may be; 1e-7, for a complex step 1e-12")
+    check.add_argument("--seed", type=int, default=0, help="of weights, x and direction")
+    check.add_argument("--backend", choices=("fast", "reference"), help="compiled kernels (the default), or NumPy alone")
+    check.set_defaults(run=_gradcheck)
+
+
 def _train(options: argparse.Namespace) -> None:
     from .train import train
 
@@ -116,3 +139,18 @@ def _warmup(options: argparse.Namespace) -> None:
     from .warmup import warmup
 
     warmup(options.float64)
+
+
+def _gradcheck(options: argparse.Namespace) -> int:
+    from .gradcheck import check_all, check_one
+
+    if options.all == (options.layer is not None):
+        raise ValueError("gradcheck takes FILE:LAYER, or --all for every layer of manualbp")
+    if options.seed < 0:
+        raise ValueError(f"--seed must be an integer of at least 0, got {options.seed}")
+    if options.all:
+        return check_all(options.seed)
+    return check_one(
+        options.layer, options.arguments, shape=options.shape, method=options.method, tolerance=options.tolerance,
+        seed=options.seed, backend_name=options.backend,
+    )  # fmt: skip

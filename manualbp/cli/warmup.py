@@ -65,7 +65,7 @@ def warmup(float64: bool = False) -> int:
 
 def steps(dtype: DTypeLike) -> Iterator[tuple[str, Callable[[], None]]]:
     """One step, by name, of every layer, loss and optimizer, in each form that calls a kernel with other types."""
-    for layer, shape in _layers():
+    for layer, shape in example_layers():
         yield _name(layer), partial(_layer_step, layer, shape, dtype)
     for loss, target in _losses(dtype):
         yield _name(loss), partial(_loss_step, loss, target, dtype)
@@ -75,7 +75,8 @@ def steps(dtype: DTypeLike) -> Iterator[tuple[str, Callable[[], None]]]:
         yield "fit", partial(_take_batch, np.zeros((4, 2), dtype), target)
 
 
-def _layers() -> Iterator[tuple[Layer, Shape]]:
+def example_layers() -> Iterator[tuple[Layer, Shape]]:
+    """Every layer, once or more, with a shape of x that fits."""
     for make in ELEMENTWISE:
         for shape in (BATCH, SEQUENCES, IMAGES):
             yield make(), shape
