@@ -458,6 +458,14 @@ def test_bad_arguments():
         net.explain(x, t, mb.MSELoss()).save("a.pdf")
 
 
+def test_numbers_that_cannot_be_written():
+    net, t = mb.Sequential(mb.ReLU(), mb.Softplus(threshold=1e4)), np.ones((1, 1), np.float32)
+    with pytest.raises(ValueError, match="cannot write exp of 800, scale the inputs"):
+        net.explain(np.full((1, 1), 800, np.float32), t, mb.MSELoss())
+    with pytest.raises(ValueError, match=r"x of ReLU\(\) has a NaN"):
+        net.explain(np.full((1, 1), np.nan, np.float32), t, mb.MSELoss())
+
+
 def test_text_shows_symbols_numbers_and_result():
     said = str(EXAMPLES["worked"]())
     assert "y[0,0] = W[0,0] · x[0,0] + W[0,1] · x[0,1] + b[0]\n         = 0.15 · 0.05 + 0.2 · 0.1 + 0.35 = 0.3775" in said

@@ -135,7 +135,12 @@ _ARITHMETIC: dict[str, Callable[..., float]] = {
 
 
 def _apply(operation: str, *parts: Expression) -> Expression:
-    return Expression(operation, parts, float(_ARITHMETIC[operation](*(part.value for part in parts))))
+    values = [part.value for part in parts]
+    try:
+        return Expression(operation, parts, float(_ARITHMETIC[operation](*values)))
+    except (ArithmeticError, ValueError):
+        shown = ", ".join(f"{value:g}" for value in values)
+        raise ValueError(f"explain cannot write {operation} of {shown}, scale the inputs or the weights down") from None
 
 
 def _node(value: Expression | float) -> Expression:

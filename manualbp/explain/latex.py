@@ -6,12 +6,15 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from .notation import LATEX_NUMBERS, LATEX_SYMBOLS, latex_formula, latex_number, latex_symbol
+from .expression import Expression
+from .notation import LATEX_NUMBERS, LATEX_SYMBOLS, Notation, latex_formula, latex_number, latex_symbol
 from .table import Table
-from .text import heading
+from .text import heading, owner
 
 if TYPE_CHECKING:
     from .trace import Explanation, Stage
+
+TERMS = 4  # on a line
 
 _HEAD = r"""\documentclass{article}
 \usepackage[T1]{fontenc}
@@ -32,6 +35,8 @@ def _lines(stage: Stage) -> Iterator[str]:
         yield rf"\noindent {_formula(formula)}\par"
     for table in stage.made:
         if table.made:
+            if owner(table):
+                yield rf"\noindent {owner(table).strip()}\par"
             yield r"\begin{align*}"
             yield " \\\\\n".join(_equations(table))
             yield r"\end{align*}"
@@ -62,6 +67,12 @@ _WORDS = {
 
 def _equations(table: Table) -> Iterator[str]:
     for index, made in table.made.items():
-        numbers, result = LATEX_NUMBERS.write(made), latex_number(float(table.values[index]))
-        yield rf"{latex_symbol(table[index].symbol)} &= {LATEX_SYMBOLS.write(made)}"
+        numbers, result = _rows(LATEX_NUMBERS, made), latex_number(float(table.values[index]))
+        yield rf"{latex_symbol(table[index].symbol)} &= {_rows(LATEX_SYMBOLS, made)}"
         yield rf"&= {numbers}" + ("" if numbers == result else f" = {result}")
+
+
+def _rows(notation: Notation, made: Expression) -> str:
+    """The expression, a long sum on several lines."""
+    terms = [notation.write(term, 2 if i else 0) for i, term in enumerate(made.terms())]
+    return " \\\\\n&\\quad + ".join(" + ".join(terms[k : k + TERMS]) for k in range(0, len(terms), TERMS))

@@ -59,13 +59,13 @@ class Explainer:
         """Whether the terms of this very layer can be written."""
         return True
 
-    def arrays(self, layer: Layer) -> Iterator[tuple[str, Array]]:
-        """The parameters by their attributes, also those of layers inside."""
+    def arrays(self, layer: Layer, prefix: str = "") -> Iterator[tuple[str, Array]]:
+        """The parameters (with prefix d: their gradients) by attribute, also those of layers inside."""
         for attribute in layer.weights:
             if getattr(layer, attribute) is not None:
-                yield attribute, getattr(layer, attribute)
+                yield attribute, getattr(layer, prefix + attribute)
         for name, child in layer.named_children():
-            yield from ((f"{key}{name}", value) for key, value in self.arrays(child))
+            yield from ((f"{key}{name}", value) for key, value in self.arrays(child, prefix))
 
     def given(self, symbol: str, values: Array) -> Table:
         return given(symbol, f"{self.name}.{symbol}", values)
@@ -82,17 +82,9 @@ class Explainer:
 
     def backward(self, dy: Table, dx: Array) -> list[Table]:
         """Tables up to dx, which is the last one; fills in ``gradients``."""
-        for key, value in _gradients(self.layer):
+        for key, value in self.arrays(self.layer, "d"):
             self.gradients[key] = self.given(f"d{key}", value)
         return [*self.gradients.values(), self.given("dx", dx)]
-
-
-def _gradients(layer: Layer) -> Iterator[tuple[str, Array]]:
-    for attribute in layer.weights:
-        if getattr(layer, attribute) is not None:
-            yield attribute, getattr(layer, "d" + attribute)
-    for name, child in layer.named_children():
-        yield from ((f"{key}{name}", value) for key, value in _gradients(child))
 
 
 # ---------------------------------------------------------------------- weights
@@ -158,7 +150,8 @@ class ConvExplainer(Weighted):
         (
             "dW[o,c,i,j] = Σ_n,h,w dy[n,o,h,w] x[n,c,u,v]",
             "db[o] = Σ_n,h,w dy[n,o,h,w]",
-            "dx[n,c,u,v] = Σ dy[n,o,h,w] W[o,c,i,j] over the windows that see the pixel",
+            "dx[n,c,u,v] = Σ dy[n,o,h,w] W[o,c,i,j]",
+            "that sum is over the windows that see the pixel",
         ),
     )
 

@@ -62,13 +62,11 @@ def short(value: float) -> str:
 
 
 def latex_symbol(symbol: str) -> str:
-    """W_ih[0,1] as W^{ih}_{0,1}, dW[0,1] as \\partial W_{0,1}."""
+    """W_ih[0,1] as W^{ih}_{0,1}, W′[0,1] as W^{\\prime}_{0,1}."""
     name, _, index = symbol.partition("[")
     stem, _, upper = name.replace("′", "").partition("_")
     for letter, command in _GREEK.items():
         stem = stem.replace(letter, command)
-    if stem.startswith("d") and len(stem) > 1:
-        stem = rf"\partial {stem[1:]}"
     upper += r"\prime" if "′" in name else ""
     upper = rf"\text{{{upper}}}" if upper.isalpha() else upper
     return stem + (f"^{{{upper}}}" if upper else "") + (f"_{{{index[:-1]}}}" if index else "")

@@ -35,9 +35,8 @@ class RecurrentExplainer(Explainer):
     def covers(cls, layer: Any) -> bool:
         return bool(layer.num_layers == 1 and layer.directions == 1)
 
-    def arrays(self, layer: Any) -> Iterator[tuple[str, Array]]:
-        sweep = layer.stack[0][0]
-        return ((key, getattr(sweep, key)) for key in sweep.weights if getattr(sweep, key) is not None)
+    def arrays(self, layer: Any, prefix: str = "") -> Iterator[tuple[str, Array]]:
+        return super().arrays(layer.stack[0][0], prefix)
 
     def forward(self, x: Table, y: Array) -> list[Table]:
         self.sweep = self.layer.stack[0][0]
@@ -123,7 +122,11 @@ def _put(table: Table, index: Index, made: Expression) -> None:
 
 class RNNExplainer(RecurrentExplainer):
     formulas = (
-        ("a[s,n,j] = Σ_d W_ih[j,d] x[s,n,d] + b_ih[j] + Σ_k W_hh[j,k] h[s,n,k] + b_hh[j]", "h[s+1] = φ(a[s]), y[s] = h[s+1]"),
+        (
+            "a[s,n,j] = Σ_d W_ih[j,d] x[s,n,d] + b_ih[j] + Σ_k W_hh[j,k] h[s,n,k] + b_hh[j]",
+            "h[s+1] = φ(a[s]), φ = tanh or ReLU",
+            "y[s] = h[s+1]",
+        ),
         ("dh[s] = dy[s] + Σ_j dz[s+1,n,j] W_hh[j,k]", "dz[s] = dh[s] · φ′(a[s])", *RecurrentExplainer.shared),
     )
 
@@ -146,7 +149,8 @@ class LSTMExplainer(RecurrentExplainer):
     gates = 4
     formulas = (
         (
-            "a[s,n,r] = Σ_d W_ih[r,d] x[s,n,d] + b_ih[r] + Σ_k W_hh[r,k] h[s,n,k] + b_hh[r], rows r for i, f, g, o",
+            "a[s,n,r] = Σ_d W_ih[r,d] x[s,n,d] + b_ih[r] + Σ_k W_hh[r,k] h[s,n,k] + b_hh[r]",
+            "rows r of the input gate i, the forget gate f, the candidate g and the output gate o",
             "i = σ(a), f = σ(a), g = tanh(a), o = σ(a), each of its own rows",
             "c[s+1] = f[s] · c[s] + i[s] · g[s]",
             "h[s+1] = o[s] · tanh(c[s+1]), y[s] = h[s+1]",
@@ -204,8 +208,9 @@ class GRUExplainer(RecurrentExplainer):
     gates = 3
     formulas = (
         (
-            "z[s,n,q] = Σ_d W_ih[q,d] x[s,n,d] + b_ih[q], rows q for r, u, n",
+            "z[s,n,q] = Σ_d W_ih[q,d] x[s,n,d] + b_ih[q]",
             "a[s,n,q] = Σ_k W_hh[q,k] h[s,n,k] + b_hh[q]",
+            "rows q of the reset gate r, the update gate u and the candidate n",
             "r = σ(z + a), u = σ(z + a), n = tanh(z + r · a), each of its own rows",
             "h[s+1] = (1 − u[s]) · n[s] + u[s] · h[s], y[s] = h[s+1]",
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -20,14 +21,20 @@ def heading(stage: Stage) -> str:
     return f"{stage.phase} · {f'layer {stage.name} · ' if stage.name else ''}{stage.title}"
 
 
+def owner(table: Table) -> str:
+    """The layer whose parameter a table of the update is, "" for all others."""
+    found = re.match(r"update\.([\d.]+)\.", table.origin)
+    return f"  layer {found[1]}" if found else ""
+
+
 def _lines(stage: Stage) -> Iterator[str]:
     yield heading(stage)
     yield "─" * len(heading(stage))
     yield from (f"  {formula}" for formula in stage.formulas)
-    for table in stage.given:
+    for table in stage.given if stage.phase != "update" else ():
         yield f"  {table.symbol:<6} {_values(table)}"
     for table in stage.made:
-        yield ""
+        yield owner(table)
         yield from _table(table)
 
 

@@ -227,6 +227,8 @@ def _stage(phase: str, beside: Explainer, read: tuple[Table, ...], made: list[Ta
 def _checked(stage: Stage) -> Stage:
     for table in (*stage.given, *stage.made):
         _check_size(f"{table.symbol} of {stage.title}", table.values)
+        if not np.isfinite(table.values).all():
+            raise ValueError(f"{table.symbol} of {stage.title} has a NaN or an infinity, which no terms explain")
     terms = sum(1 for table in stage.made for e in table.made.values() for _ in e.leaves())
     if terms > MOST_TERMS:
         raise ValueError(f"{stage.title} has {terms:,} terms, explain shows at most {MOST_TERMS:,}; {_ADVICE}")
