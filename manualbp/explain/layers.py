@@ -15,6 +15,7 @@ import numpy as np
 from ..layer import Layer
 from ..layers import (
     ELU,
+    SELU,
     AvgPool2d,
     Conv1d,
     Conv2d,
@@ -34,6 +35,7 @@ from ..layers import (
     Softplus,
     Tanh,
 )
+from ..layers.relu import SELU_ALPHA, SELU_SCALE
 from ..types import Array
 from .expression import Expression, constant, exp, largest, log, positive, sigmoid, square, tanh, total
 from .table import Index, Table, given, make
@@ -244,6 +246,16 @@ class ELUExplainer(Elementwise):
         return constant(1.0) if x.value > 0 else self.layer.alpha * exp(x)
 
 
+class SELUExplainer(Elementwise):
+    formulas = ("y = λ · x where x > 0, else λ · α · (exp(x) − 1)",), ("dx = dy · λ where x > 0, else dy · λ · α · exp(x)",)
+
+    def value(self, x: Expression) -> Expression:
+        return SELU_SCALE * x if x.value > 0 else SELU_SCALE * SELU_ALPHA * (exp(x) - 1)
+
+    def slope(self, x: Expression, y: Expression) -> Expression:
+        return constant(SELU_SCALE) if x.value > 0 else SELU_SCALE * SELU_ALPHA * exp(x)
+
+
 class SiLUExplainer(Elementwise):
     formulas = ("y = x · σ(x)",), ("dx = dy · σ(x) · (1 + x · (1 − σ(x)))",)
 
@@ -405,6 +417,7 @@ class LastStepExplainer(Explainer):
 EXPLAINERS: dict[type[Layer], type[Explainer]] = {
     Linear: LinearExplainer, Conv1d: ConvExplainer, Conv2d: ConvExplainer,
     Sigmoid: SigmoidExplainer, Tanh: TanhExplainer, ReLU: ReLUExplainer, LeakyReLU: LeakyReLUExplainer, ELU: ELUExplainer,
+    SELU: SELUExplainer,
     SiLU: SiLUExplainer, Softplus: SoftplusExplainer, Dropout: DropoutExplainer,
     Softmax: SoftmaxExplainer, LogSoftmax: LogSoftmaxExplainer,
     MaxPool2d: MaxPoolExplainer, AvgPool2d: AvgPoolExplainer, GlobalAvgPool2d: GlobalAvgPoolExplainer,

@@ -6,7 +6,18 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..losses import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, L1Loss, Loss, MSELoss, NLLLoss
+from ..losses import (
+    BCELoss,
+    BCEWithLogitsLoss,
+    CrossEntropyLoss,
+    HuberLoss,
+    KLDivLoss,
+    L1Loss,
+    Loss,
+    MSELoss,
+    NLLLoss,
+    SmoothL1Loss,
+)
 from ..types import Array
 from .expression import Expression, absolute, constant, exp, log, sign, square, total
 from .table import Index, Table, given, make
@@ -40,7 +51,7 @@ class TermByTerm(LossExplainer):
 
     def forward(self, y: Table, t: Table, value: float) -> list[Table]:
         self.y, self.t = y, t
-        self.count = float(y.values.size) if self.loss.reduction == "mean" else 1.0
+        self.count = {"mean": float(y.values.size), "batchmean": float(y.shape[0])}.get(self.loss.reduction, 1.0)
         l = make("ℓ", "loss.ℓ", y.shape, lambda i: self.term(y[i], t[i]))
         return [l, make("L", "loss.L", np.array(value), lambda _: self.reduced(total(l[i] for i in l.indices())))]
 
@@ -69,6 +80,58 @@ class L1Explainer(TermByTerm):
 
     def slope(self, y: Expression, t: Expression) -> Expression:
         return sign(y - t)
+
+
+class HuberExplainer(TermByTerm):
+    """Both Huber losses: SmoothL1 is Huber over β, with δ = β."""
+
+    formulas = (
+        ("ℓ = d² / 2 where |d| < δ, else δ · (|d| − δ / 2)", "with d = y − t", "L = Σ ℓ / n"),
+        ("dy = d / n where |d| < δ, else δ · sign(d) / n",),
+    )
+
+    @property
+    def delta(self) -> float:
+        return float(self.loss.delta)
+
+    def term(self, y: Expression, t: Expression) -> Expression:
+        inside = abs(y.value - t.value) < self.delta
+        return square(y - t) / 2 if inside else self.delta * (absolute(y - t) - self.delta / 2)
+
+    def slope(self, y: Expression, t: Expression) -> Expression:
+        return y - t if abs(y.value - t.value) < self.delta else self.delta * sign(y - t)
+
+
+class SmoothL1Explainer(HuberExplainer):
+    formulas = (
+        ("ℓ = d² / (2 · β) where |d| < β, else |d| − β / 2", "with d = y − t", "L = Σ ℓ / n"),
+        ("dy = d / β / n where |d| < β, else sign(d) / n",),
+    )
+
+    @property
+    def delta(self) -> float:
+        return float(self.loss.beta)
+
+    def term(self, y: Expression, t: Expression) -> Expression:
+        return super().term(y, t) / self.delta if self.delta else absolute(y - t)
+
+    def slope(self, y: Expression, t: Expression) -> Expression:
+        return super().slope(y, t) / self.delta if self.delta else sign(y - t)
+
+
+class KLDivExplainer(TermByTerm):
+    formulas = (
+        ("ℓ = t · (log(t) − y)", "with log_target: ℓ = exp(t) · (t − y)", "L = Σ ℓ / n"),
+        ("dy = −t / n", "with log_target: dy = −exp(t) / n"),
+    )
+
+    def term(self, y: Expression, t: Expression) -> Expression:
+        if self.loss.log_target:
+            return exp(t) * (t - y)
+        return t * (log(t) - y) if t.value else constant(0.0)
+
+    def slope(self, y: Expression, t: Expression) -> Expression:
+        return -exp(t) if self.loss.log_target else -t
 
 
 class BCEExplainer(TermByTerm):
@@ -163,5 +226,6 @@ class CrossEntropyExplainer(NLLExplainer):
 
 EXPLAINERS: dict[type[Loss], type[LossExplainer]] = {
     MSELoss: MSEExplainer, L1Loss: L1Explainer, BCELoss: BCEExplainer, BCEWithLogitsLoss: BCEWithLogitsExplainer,
+    HuberLoss: HuberExplainer, SmoothL1Loss: SmoothL1Explainer, KLDivLoss: KLDivExplainer,
     NLLLoss: NLLExplainer, CrossEntropyLoss: CrossEntropyExplainer,
 }  # fmt: skip

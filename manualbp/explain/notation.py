@@ -79,7 +79,7 @@ def latex_number(value: float) -> str:
 
 _GREEK = {
     "ℓ": r"\ell", "η": r"\eta", "σ": r"\sigma", "β": r"\beta", "ε": r"\varepsilon", "λ": r"\lambda", "μ": r"\mu",
-    "τ": r"\tau", "δ": r"\delta", "θ": r"\theta", "α": r"\alpha", "φ": r"\varphi",
+    "τ": r"\tau", "δ": r"\delta", "θ": r"\theta", "α": r"\alpha", "φ": r"\varphi", "κ": r"\kappa",
 }  # fmt: skip
 _SIGNS = {
     **_GREEK, "·": r"\cdot", "−": "-", "²": "^2", "√": r"\surd", "∂": r"\partial", "′": "'", "₁": "_1", "₂": "_2", "ᵗ": "^t",

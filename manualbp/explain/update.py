@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..optim import SGD, Adam, AdamW, Optimizer
+from ..optim import SGD, Adagrad, Adam, AdamW, Optimizer, RMSprop
 from ..types import Array
 from .expression import Expression, constant, sqrt, square
 from .table import Index, Table, given, make
@@ -63,7 +63,35 @@ def _adam(opt: Adam, theta: Table, g: Table, memories: Memories, new: Array) -> 
     return [m0, v0, m, v, make(theta.symbol + "′", own, new, moved)]
 
 
-RULES: dict[type[Optimizer], Rule] = {SGD: _sgd, Adam: _adam, AdamW: _adam}
+def _rmsprop(opt: RMSprop, theta: Table, g: Table, memories: Memories, new: Array) -> list[Table]:
+    own, step = f"update.{theta.origin}", _decayed(opt.weight_decay, theta, g)
+    s0 = given("s", f"{own}.s", memories["square_avg"])
+    s = make("s′", f"{own}.s′", theta.shape, lambda i: opt.alpha * s0[i] + (constant(1.0) - opt.alpha) * square(step(i)))
+    made, spread = [s0, s], s.__getitem__
+    if opt.centered:
+        m0 = given("m", f"{own}.m", memories["grad_avg"])
+        m = make("m′", f"{own}.m′", theta.shape, lambda i: opt.alpha * m0[i] + (constant(1.0) - opt.alpha) * step(i))
+        made, spread = [*made, m0, m], lambda i: s[i] - square(m[i])
+
+    def scaled(i: Index) -> Expression:
+        return step(i) / (sqrt(spread(i)) + opt.eps)
+
+    if opt.momentum:
+        v0 = given("v", f"{own}.v", memories["momentum_buffer"])
+        v = make("v′", f"{own}.v′", theta.shape, lambda i: opt.momentum * v0[i] + scaled(i))
+        return [*made, v0, v, make(theta.symbol + "′", own, new, lambda i: theta[i] - opt.lr * v[i])]
+    return [*made, make(theta.symbol + "′", own, new, lambda i: theta[i] - opt.lr * scaled(i))]
+
+
+def _adagrad(opt: Adagrad, theta: Table, g: Table, memories: Memories, new: Array) -> list[Table]:
+    own, step = f"update.{theta.origin}", _decayed(opt.weight_decay, theta, g)
+    rate = opt.lr / (1 + int(memories["step"][0]) * opt.lr_decay)
+    s0 = given("s", f"{own}.s", memories["sum"])
+    s = make("s′", f"{own}.s′", theta.shape, lambda i: s0[i] + square(step(i)))
+    return [s0, s, make(theta.symbol + "′", own, new, lambda i: theta[i] - rate * step(i) / (sqrt(s[i]) + opt.eps))]
+
+
+RULES: dict[type[Optimizer], Rule] = {SGD: _sgd, Adam: _adam, AdamW: _adam, RMSprop: _rmsprop, Adagrad: _adagrad}
 
 FORMULAS: dict[type[Optimizer], tuple[str, ...]] = {
     SGD: ("θ′ = θ − η · dθ", "with momentum: v′ = μ · v + (1 − τ) · g, θ′ = θ − η · v′"),
@@ -71,6 +99,8 @@ FORMULAS: dict[type[Optimizer], tuple[str, ...]] = {
         "m′ = β₁ · m + (1 − β₁) · g", "v′ = β₂ · v + (1 − β₂) · g²",
         "θ′ = θ − η · (m′ / (1 − β₁ᵗ)) / (√(v′ / (1 − β₂ᵗ)) + ε)",
     ),
+    RMSprop: ("s′ = α · s + (1 − α) · g²", "v′ = μ · v + g / (√s′ + ε)", "θ′ = θ − η · v′"),
+    Adagrad: ("s′ = s + g²", "θ′ = θ − η / (1 + (t − 1) · κ) · g / (√s′ + ε)"),
 }  # fmt: skip
 FORMULAS[AdamW] = (*FORMULAS[Adam], "and θ · (1 − η · λ) in place of θ")
 
