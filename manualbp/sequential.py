@@ -18,6 +18,7 @@ from .parameter import gather, runs
 from .types import Array, Shape
 
 if TYPE_CHECKING:
+    from .explain import Explanation
     from .losses import Loss
     from .metrics import Metric
     from .optim import Optimizer
@@ -139,6 +140,12 @@ class Sequential(Layer):
         from .summary import summary
 
         return summary(self, shape)
+
+    def explain(self, x: Array, t: Array, loss: Loss, optimizer: Optimizer | float = 0.1) -> Explanation:
+        """One training step of a small network with every number and its terms; see ``explain.explain``."""
+        from .explain import explain
+
+        return explain(self, x, t, loss, optimizer)
 
     # ------------------------------------------------------------------ a sequence of layers
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from ..version import __version__
 
 EXAMPLE_NAMES = ("xor", "line", "worked", "mlp", "cnn", "rnn")
+EXPLAINED = ("worked", "xor", "conv", "rnn", "lstm")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,6 +38,7 @@ def parser() -> argparse.ArgumentParser:
     _add_train(commands)
     _add_predict(commands)
     _add_example(commands)
+    _add_explain(commands)
     _add_warmup(commands)
     _add_gradcheck(commands)
     return top
@@ -78,6 +80,15 @@ def _add_example(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     example.add_argument("name", choices=EXAMPLE_NAMES, metavar="NAME", help=", ".join(EXAMPLE_NAMES))
     example.add_argument("--data", type=Path, metavar="PATH", help="for cnn: folder of MNIST-style IDX files, or an .npz")
     example.set_defaults(run=_example)
+
+
+def _add_explain(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    explain = commands.add_parser("explain", help="one training step of a small network, number by number")
+    explain.add_argument("name", choices=EXPLAINED, metavar="NAME", help=f"one of {', '.join(EXPLAINED)}")
+    explain.add_argument("--html", type=Path, metavar="FILE", help="a page to step through, instead of text")
+    explain.add_argument("--latex", type=Path, metavar="FILE", help="a LaTeX document")
+    explain.add_argument("--json", type=Path, metavar="FILE", help="every number in full precision")
+    explain.set_defaults(run=_explain)
 
 
 def _add_warmup(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -133,6 +144,12 @@ def _example(options: argparse.Namespace) -> None:
     if options.data is not None and options.name != "cnn":
         raise ValueError(f"example {options.name} takes no --data, only cnn does")
     EXAMPLES[options.name](**({"path": options.data} if options.data else {}))
+
+
+def _explain(options: argparse.Namespace) -> None:
+    from .explain import explain
+
+    explain(options)
 
 
 def _warmup(options: argparse.Namespace) -> None:
