@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test lint mutations bench clean
+.PHONY: demo test lint mutations bench docs docs-serve docs-test clean
 
 demo: $(VENV)/plot   ## learn to read handwritten digits
 	$(BIN)/manualbp train
@@ -22,8 +22,17 @@ mutations: $(VENV)/test   ## put a hundred bugs into backpropagation, see each o
 bench: $(VENV)/bench   ## time everything beside its peers, and write docs/benchmarks.md; leave the machine alone meanwhile
 	$(BIN)/python -m bench --out docs/benchmarks.md --readme README.md
 
+docs: $(VENV)/docs   ## build the site into docs/_build; a warning is an error
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs docs/_build
+
+docs-serve: docs   ## show it on http://localhost:8000
+	$(BIN)/python -m http.server --bind localhost --directory docs/_build 8000
+
+docs-test: $(VENV)/test   ## run the formulas and the examples of the derivations
+	$(BIN)/python -m pytest tests/test_formulas.py
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) build docs/_build dist *.egg-info
 
 # One stamp for each set of extras that is installed.
 $(VENV)/%: setup.cfg pyproject.toml | $(BIN)/pip
