@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from manualbp_kernels.replay import Call, Tape
+from manualbp_kernels.cpu.replay import Call, Tape
 
 if TYPE_CHECKING:
     from .program import Inference, Program

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from manualbp_kernels import get_backend, get_num_threads, set_num_threads
+from manualbp_kernels.cpu.replay import Tape, recording
 from manualbp_kernels.elementwise import take_rows
 from manualbp_kernels.loss import note_loss
-from manualbp_kernels.replay import Tape, recording
 
 from .layer import integer
 from .types import FLOATS, Array, as_array
@@ -239,11 +239,12 @@ class Program:
 class Inference:
     """A forward pass without Python: ``y = infer(x)`` for an x of the shape it was recorded with, in evaluation mode.
 
-    The result is a fresh array. TypeError or ValueError for another dtype or shape, RuntimeError if the network has changed.
+    The result is a fresh array. ValueError for another dtype or shape, RuntimeError if the network has changed.
     """
 
     def __init__(self, net: Sequential, x: Any) -> None:
         self.x = np.array(_plain(x, "x"))
+        self._form = self.x.shape, self.x.dtype
         modes = [(module, module.training) for module in net.modules()]
         net.eval()
         try:
@@ -260,13 +261,13 @@ class Inference:
         return self.tape.calls
 
     def __call__(self, x: Array) -> Array:
-        mine = self.x
-        if type(x) is not np.ndarray or x.shape != mine.shape or x.dtype != mine.dtype:
-            raise ValueError(f"expected an array of {mine.dtype}, shape {mine.shape}, got {as_array(x).dtype}, {np.shape(x)}")
+        shape, dtype = self._form
+        if type(x) is not np.ndarray or x.shape != shape or (x.dtype is not dtype and x.dtype != dtype):
+            raise ValueError(f"expected an array of {dtype}, shape {shape}, got {as_array(x).dtype}, {np.shape(x)}")
         for own, name, array in self._parameters:
             if own[name] is not array:
                 raise RuntimeError(f"{name} has been replaced since the program was recorded; record it again")
-        mine[...] = x
+        self.x[...] = x
         self.tape.play(1)
         return self.y.copy()
 

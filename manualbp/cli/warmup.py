@@ -16,7 +16,7 @@ import numpy as np
 
 from manualbp_kernels import KERNELS, backend
 from manualbp_kernels.cpu.jit import kernel_folder
-from manualbp_kernels.replay import Tape, recording
+from manualbp_kernels.cpu.replay import Tape, recording
 
 from .. import layers, losses, optim
 from ..layer import Layer

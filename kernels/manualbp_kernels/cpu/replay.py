@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .cpu.jit import Jit, jit
-from .cpu.simd import Intrinsic
-from .kernel import KERNELS, Kernel, get_backend
+from ..kernel import KERNELS, Kernel, get_backend
+from .jit import Jit, jit
+from .simd import Intrinsic
 
 _recording = threading.Lock()
 
