@@ -68,7 +68,7 @@ def latex_symbol(symbol: str) -> str:
     for letter, command in _GREEK.items():
         stem = stem.replace(letter, command)
     upper += r"\prime" if "′" in name else ""
-    upper = rf"\text{{{upper}}}" if upper.isalpha() else upper
+    upper = rf"\text{{{upper}}}" if upper.isalpha() else upper.replace("_", ",")
     return stem + (f"^{{{upper}}}" if upper else "") + (f"_{{{index[:-1]}}}" if index else "")
 
 
@@ -97,12 +97,13 @@ _PYTHON = {
 }  # fmt: skip
 _LATEX = {
     "-": "{} - {}", "*": r"{} \cdot {}", "/": r"\frac{{{}}}{{{}}}", "neg": "-{}", "max": r"\max\left({}\right)",
-    "square": "{}^2", "exp": r"\exp\left({}\right)", "log": r"\log\left({}\right)", "tanh": r"\tanh\left({}\right)",
+    "square": r"\left({}\right)^2", "exp": r"\exp\left({}\right)", "log": r"\log\left({}\right)",
+    "tanh": r"\tanh\left({}\right)",
     "sigmoid": r"\sigma\left({}\right)", "sqrt": r"\sqrt{{{}}}", "abs": r"\left|{}\right|",
     "sign": r"\operatorname{{sign}}\left({}\right)", "positive": r"\left[{} > 0\right]",
 }  # fmt: skip
 _LATEX_BRACKETS = r"\left(", r"\right)"
-_LATEX_ENCLOSES = Notation.encloses | {"/"}
+_LATEX_ENCLOSES = Notation.encloses | {"/", "square"}
 
 SYMBOLS = Notation(short, _TEXT, str)
 NUMBERS = Notation(short, _TEXT)
