@@ -23,7 +23,7 @@ bench: $(VENV)/bench   ## time everything beside its peers, and write docs/bench
 	$(BIN)/python -m bench --out docs/benchmarks.md --readme README.md
 
 docs: $(VENV)/docs   ## build the site into docs/_build; a warning is an error
-	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs docs/_build
+	$(BIN)/sphinx-build --fresh-env --write-all --fail-on-warning --keep-going --quiet docs docs/_build
 
 docs-serve: docs   ## show it on http://localhost:8000
 	$(BIN)/python -m http.server --bind localhost --directory docs/_build 8000
