@@ -153,8 +153,8 @@ row, and a linear layer reads their last output."""
     if any(work.name in timed for work in RUNS):
         yield "## Whole runs"
         yield """\
-A thousand steps, each on a batch of its own, and the time of one. JAX is `lax.scan`, manualbp a recorded program, scikit-learn is one
-`partial_fit` over all batches, PyTorch the loop."""
+A thousand steps, each on a batch of its own, and the time of one. JAX is `lax.scan`, manualbp a recorded program,
+scikit-learn is one `partial_fit` over all batches, PyTorch the loop."""
         yield times_table(results, RUNS)
     if any(work.name in timed for work in MATRICES):
         yield "## Matrix products"
