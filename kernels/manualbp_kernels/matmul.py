@@ -7,14 +7,13 @@ In ``matmul_nn``, ``linear`` and ``linear_backward_weights`` the rows of C, A, x
 import numpy as np
 
 from .cpu.flat import flat
-from .cpu.gemm import COLUMN_BIAS, OUTPUT, SMALL, ZERO, product, turn
+from .cpu.gemm import COLUMN_BIAS, OUTPUT, ZERO, product
 from .cpu.jit import jit, num_threads, prange
 from .cpu.pointwise import PARALLEL_PASS
 from .kernel import kernel
 
 FEW = 4  # rows of C up to which a product is bound by reading B once, and packing it would read it twice
 TINIEST = 1 << 9  # multiplications up to which sums one by one are done before vectors have been set up
-TINY = 1 << 13  # multiplications up to which plain loops are done before a product has begun
 
 
 @kernel
@@ -109,15 +108,7 @@ def matmul_tn_cpu(C, A, B, beta):
     m, n = C.shape
     k = A.shape[0]
     c, a, b = flat(C), flat(A), flat(B)
-    if n < m and m * k > SMALL:  # the wider of the two is packed faster as the right factor: Cᵀ = Bᵀ A
-        turned, sums = np.empty(m * n, C.dtype), np.empty(m * n, C.dtype)
-        product(n, m, k, turned, m, b, 1, n, a, m, 1, ZERO, turned)
-        turn(sums, turned, n, m)
-        scale(c, beta)
-        for i in range(m * n):
-            c[i] += sums[i]
-    else:
-        product(m, n, k, c, n, a, 1, m, b, n, 1, begin(c, beta), c)
+    product(m, n, k, c, n, a, 1, m, b, n, 1, begin(c, beta), c)
 
 
 @linear.cpu
@@ -126,7 +117,9 @@ def linear_cpu(y, x, W, b):
     m = y.size // n
     c, a, w = flat(y), flat(x), flat(W)
     start, bias = (ZERO, c) if b is None else (COLUMN_BIAS, b)
-    if m <= FEW:
+    if m * n * k <= TINIEST:
+        put_dots(c, a, w, m, n, k, start, bias)
+    elif m <= FEW:
         dot_rows(c, a, w, m, n, k, start, bias)
     else:
         product(m, n, k, c, n, a, k, 1, w, 1, k, start, bias)
@@ -143,7 +136,7 @@ def linear_backward_weights_cpu(dW, db, dy, x):
                 db[j] += d[i * n + j]
     if m * n * k <= TINIEST:
         add_sums(dw, d, a, m, n, k)
-    elif m * n * k <= TINY:
+    elif m <= FEW:
         add_outer_products(dw, d, a, m, n, k)
     else:
         product(n, k, m, dw, k, d, 1, n, a, k, 1, OUTPUT, dw)
@@ -173,13 +166,40 @@ def put_sums(C, A, B, m, n, k):
 
 @jit
 def add_outer_products(C, A, B, m, n, k):
-    """C[i,j] += Σ_p A[p,i] B[p,j] in plain loops: a row of C, and rows of B added to it."""
-    for i in range(n):
+    """C[i,j] += Σ_p A[p,i] B[p,j] for few p: a row of C, and rows of B added to it."""
+    if n * k < PARALLEL_PASS or num_threads() == 1:
+        add_outer_rows(C, A, B, m, n, k, 0, n)
+    else:
+        parallel_add_outer_rows(C, A, B, m, n, k)
+
+
+@jit
+def add_outer_rows(C, A, B, m, n, k, first, last):
+    """``add_outer_products`` of the rows first ≤ i < last of C."""
+    for i in range(first, last):
         c = C[i * k : (i + 1) * k]
         for p in range(m):
             a, b = A[p * n + i], B[p * k : (p + 1) * k]
             for j in range(k):
                 c[j] += a * b[j]
+
+
+@jit(parallel=True)
+def parallel_add_outer_rows(C, A, B, m, n, k):
+    threads = num_threads()
+    for t in prange(threads):
+        add_outer_rows(C, A, B, m, n, k, t * n // threads, (t + 1) * n // threads)
+
+
+@jit
+def put_dots(C, A, B, m, n, k, start, bias):
+    """C[i,j] = s + Σ_p A[i,p] B[j,p], each sum by itself."""
+    for i in range(m):
+        for j in range(n):
+            s = bias[j] if start == COLUMN_BIAS else C.dtype.type(0)
+            for p in range(k):
+                s += A[i * k + p] * B[j * k + p]
+            C[i * n + j] = s
 
 
 @jit(reorder=True)

@@ -23,12 +23,15 @@ Source: Goto and van de Geijn, "Anatomy of high-performance matrix multiplicatio
 import numpy as np
 
 from .jit import jit, num_threads, prange
-from .simd import ROWS, VECTORS, copy_row, tile, transpose, vector_bytes
+from .simd import ROWS, VECTORS, copy_rows, tile, transpose, vector_bytes
 
 KC = 512  # a panel of A, 8 × 512, is 16 KiB: it stays in the L1 cache while a panel of B streams by
 MC = 30 * ROWS  # 240 × 512 numbers of A are 480 KiB: they stay in the L2 cache
 NC = 3072  # 512 × 3072 numbers of B are 6 MiB: they stay in the L3 cache
-SMALL = 1 << 14  # an A or B of so few numbers is read where it lies
+SMALL = 1 << 14  # an A of so few numbers is read where it lies even if that is column by column
+SMALL_B = 1 << 12  # a B of so few numbers is read where it lies
+LARGE_A = 1 << 17  # an A of more numbers is packed: its rows lie on too many pages of memory
+PACKED_ROWS = 32  # rows packed at a time: while one panel is written, the lines that the next one reads stay in the cache
 PARALLEL_WORK = 1 << 19  # multiplications that pay for waking another thread
 BYTES = vector_bytes()
 
@@ -68,9 +71,9 @@ def gemm(m, n, k, C, c0, ldc, A, a0, a_row, a_step, B, b0, b_row, b_step, start,
     a_step 1 and b_row or b_step 1; s is 0, C, bias[bias0 + i] or bias[bias0 + j].
     """
     panel = panel_of(n, C.itemsize)
-    pack_a = m * k > SMALL and (n > 4 * panel or a_step != 1)
-    pack_b = b_step != 1 or (n * k > SMALL and m > 4 * ROWS)
-    deepest, widest, highest = min(k, KC), min(n, NC), min(m, MC)
+    pack_a = (m * k > SMALL and a_step != 1) or (m * k > LARGE_A and n > 4 * panel)
+    pack_b = b_step != 1 or (n * k > SMALL_B and m > 4 * ROWS)
+    deepest, widest, highest = even_share(k, KC), min(n, NC), min(m, MC)
     size_a, size_b = packed_size(deepest, highest, ROWS) * pack_a, packed_size(deepest, widest, panel) * pack_b
     packed = np.empty(size_a + size_b + panel, C.dtype) if pack_a or pack_b else C
     at_b = aligned(packed)
@@ -81,8 +84,8 @@ def gemm(m, n, k, C, c0, ldc, A, a0, a_row, a_step, B, b0, b_row, b_step, start,
     fill_steps(b_steps, panel if pack_b else b_row)
     for jc in range(0, n, NC):
         columns = min(NC, n - jc)
-        for pc in range(0, k, KC):
-            depth = min(KC, k - pc)
+        for pc in range(0, k, deepest):
+            depth = min(deepest, k - pc)
             begin = start if pc == 0 else OUTPUT
             of_b, b_panel = b0 + pc * b_row + jc * b_step, 1
             if pack_b:
@@ -125,6 +128,13 @@ def panel_of(n, itemsize):
 
 
 @jit
+def even_share(size, most):
+    """``size`` in equal shares of at most ``most``; 1 if there is nothing to share."""
+    shares = max(1, -(-size // most))
+    return max(1, -(-size // shares))
+
+
+@jit
 def aligned(array):
     """The first place in an array at a multiple of the vector."""
     return (-(array.ctypes.data // array.itemsize)) % (BYTES // array.itemsize)
@@ -145,28 +155,21 @@ def packed_size(k, n, panel):
 
 @jit
 def pack(packed, at, panel, S, s0, s_row, s_step, k, n):
-    """S[s0 + p·s_row + j·s_step], p < k, j < n, in panels, row after row; that of column j begins at packed[at + j (k + 1)]."""
+    """S[s0 + p·s_row + j·s_step], p < k, j < n, in panels, row after row; that of column j begins at packed[at + j (k + 1)].
+
+    A row is written by whole vectors; what is too much the next row overwrites.
+    """
     width = BYTES // S.itemsize
     if s_step == 1:
-        for p in range(k):
+        for p in range(0, k, PACKED_ROWS):
+            rows = min(PACKED_ROWS, k - p)
             for j in range(0, n, panel):
-                to, of, columns = at + j * (k + 1) + p * panel, s0 + p * s_row + j, min(panel, n - j)
-                for v in range(0, columns, width):
-                    copy_row(packed, to + v, S, of + v, min(width, columns - v))
+                to, of = at + j * (k + 1) + p * panel, s0 + p * s_row + j
+                for v in range(0, min(panel, n - j), width):
+                    copy_rows(packed, to + v, panel, S, of + v, s_row, rows, min(width, n - j - v))
     else:
         for j in range(0, n, panel):
-            columns = min(panel, n - j)
-            for v in range(0, columns, width):
-                to, of = at + j * (k + 1) + v, s0 + (j + v) * s_step
+            for v in range(0, min(panel, n - j), width):
+                to, of, columns = at + j * (k + 1) + v, s0 + (j + v) * s_step, min(width, n - j - v)
                 for p in range(0, k, width):
-                    transpose(packed, to + p * panel, panel, S, of + p, s_step, min(width, columns - v), min(width, k - p))
-
-
-@jit
-def turn(D, S, rows, columns):
-    """D = Sᵀ for flat arrays, S of so many rows and columns."""
-    width = BYTES // S.itemsize
-    for r in range(0, rows, width):
-        for c in range(0, columns, width):
-            at, of = c * rows + r, r * columns + c
-            transpose(D, at, rows, S, of, columns, min(width, rows - r), min(width, columns - c))
+                    transpose(packed, to + p * panel, panel, S, of + p, s_step, columns, min(width, k - p))

@@ -71,7 +71,7 @@ def tile(typing, C, c0, ldc, A, a0, rows, r0, a_steps, B, b0, b_steps, K, m, n, 
 
 @Intrinsic
 def transpose(typing, D, d0, d_step, S, s0, s_step, rows, columns):
-    """D[d0 + c·d_step + r] = S[s0 + r·s_step + c] for r < rows, c < columns, both at most a vector."""
+    """D[d0 + c·d_step + r] = S[s0 + r·s_step + c] for r < rows, c < columns, both at most a vector; 0 for r ≥ rows."""
     from numba import types
 
     i = types.int64
@@ -90,6 +90,32 @@ def transpose(typing, D, d0, d_step, S, s0, s_step, rows, columns):
 def copy_row(typing, D, d0, S, s0, n):
     """D[d0 + j] = S[s0 + j] for j < n, and 0 for n ≤ j < one vector."""
     return _along_a_row(D, S, lambda e, to, of, mask: e.store(e.load(of, mask), to))
+
+
+@Intrinsic
+def copy_rows(typing, D, d0, d_step, S, s0, s_step, rows, n):
+    """``copy_row`` of so many rows, at least one: D[d0 + r·d_step + j] = S[s0 + r·s_step + j], r < rows."""
+    from numba import types
+
+    i = types.int64
+    signature = types.void(D, i, i, S, i, i, i, i)
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        e, b = Emitter(context, builder, signature.args[0].dtype), builder
+        D, S = (e.array(signature.args[k], args[k], args[k + 1]) for k in (0, 3))
+
+        def copies(mask: Any) -> None:
+            def body(r: Any, _: list[Any]) -> list[Any]:
+                e.store(e.load(e.at(S, b.mul(r, args[5])), mask), e.at(D, b.mul(r, args[2])))
+                return []
+
+            e.loop(args[6], [], body)
+
+        whole = b.zext(b.icmp_signed("==", args[7], e.constant(e.width)), e.i64)
+        e.branch(whole, [lambda: copies(e.mask(args[7], 0)), lambda: copies(None)])
+        return context.get_dummy_value()
+
+    return signature, emit
 
 
 @Intrinsic
@@ -142,7 +168,8 @@ def _along_a_row(D: Any, S: Any, each: Callable[..., None]) -> Any:
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         e = Emitter(context, builder, signature.args[0].dtype)
         D, S = (e.array(signature.args[k], args[k], args[k + 1]) for k in (0, 2))
-        each(e, D, S, e.mask(args[4], 0))
+        whole = builder.zext(builder.icmp_signed("==", args[4], e.constant(e.width)), e.i64)
+        e.branch(whole, [lambda: each(e, D, S, e.mask(args[4], 0)), lambda: each(e, D, S, None)])
         return context.get_dummy_value()
 
     return signature, emit
@@ -173,11 +200,10 @@ def _emit_tile(e: Emitter, C, A, B, bias, rows, a_steps, b_steps, ldc, K, m, n, 
 
         return e.loop(K, [e.zero()] * (ROWS * vectors), body)
 
-    def multiply(vectors: int) -> None:
-        masks = [None] * (vectors - 1) + [e.mask(n, (vectors - 1) * W)]
+    def multiply(vectors: int, whole: bool) -> None:
+        masks = [None] * (vectors - 1) + [None if whole else e.mask(n, (vectors - 1) * W)]
         places = [(r, v) for r in range(ROWS) for v in range(vectors)]
-        whole = b.zext(b.icmp_signed("==", n, e.constant(vectors * W)), e.i64)
-        sums = e.choose(whole, [lambda: products(vectors, masks[-1]), lambda: products(vectors, None)])
+        sums = products(vectors, masks[-1])
 
         def plus(addend: Callable[[int, int], Any]) -> list[Any]:
             return [b.fadd(addend(r, v), sums[r * vectors + v]) for r, v in places]
@@ -196,19 +222,43 @@ def _emit_tile(e: Emitter, C, A, B, bias, rows, a_steps, b_steps, ldc, K, m, n, 
                 for v in range(vectors):
                     e.store(sums[r * vectors + v], e.at(c_row[r], v * W), masks[v])
 
-    wide = b.sdiv(b.sub(n, e.constant(1)), e.constant(W))  # one less than the vectors that n takes
-    e.branch(wide, [partial(multiply, vectors) for vectors in range(1, VECTORS + 1)])
+    # A case for each number of vectors that n takes, with the last one whole or a part: a masked store costs as much as
+    # forty plain ones on some processors.
+    wide = b.sdiv(b.sub(n, e.constant(1)), e.constant(W))
+    partly = b.zext(b.icmp_signed("<", n, b.mul(b.add(wide, e.constant(1)), e.constant(W))), e.i64)
+    cases = [partial(multiply, vectors, whole) for whole in (True, False) for vectors in range(1, VECTORS + 1)]
+    e.branch(b.add(wide, b.mul(partly, e.constant(VECTORS))), cases)
 
 
 def _emit_transpose(e: Emitter, D, d_step, S, s_step, rows, columns):  # type: ignore[no-untyped-def]
     b, W, nothing = e.builder, e.width, e.constant(0)
-    vectors = []
-    for r in range(W):
-        exists = b.icmp_signed("<", e.constant(r), rows)
-        source = e.at(S, b.mul(s_step, b.select(exists, e.constant(r), nothing)))
-        vectors.append(e.load(source, e.mask(b.select(exists, columns, nothing), 0)))
-    # Exchange the off-diagonal quarters, then those of each quarter, and so on (Eklundh, 1972).
-    distance, there = W // 2, e.mask(rows, 0)
+
+    def whole() -> None:
+        vectors = _turned(e, [e.load(e.at(S, b.mul(s_step, e.constant(r)))) for r in range(W)])
+        for c in range(W):
+            e.store(vectors[c], e.at(D, b.mul(d_step, e.constant(c))))
+
+    def part() -> None:
+        vectors = []
+        for r in range(W):
+            exists = b.icmp_signed("<", e.constant(r), rows)
+            source = e.at(S, b.mul(s_step, b.select(exists, e.constant(r), nothing)))
+            vectors.append(e.load(source, e.mask(b.select(exists, columns, nothing), 0)))
+        vectors = _turned(e, vectors)
+        for c in range(W):
+            with b.if_then(b.icmp_signed("<", e.constant(c), columns)):
+                e.store(vectors[c], e.at(D, b.mul(d_step, e.constant(c))))
+
+    square = b.and_(b.icmp_signed("==", rows, e.constant(W)), b.icmp_signed("==", columns, e.constant(W)))
+    e.branch(b.zext(square, e.i64), [part, whole])
+
+
+def _turned(e: Emitter, vectors: list[Any]) -> list[Any]:
+    """The columns of a square of rows: its off-diagonal quarters exchanged, then those of each quarter, and so on.
+
+    Source: Eklundh, "A fast computer method for matrix transposing" (1972).
+    """
+    W, distance = e.width, e.width // 2
     while distance:
         for r in range(W):
             if not r & distance:
@@ -216,9 +266,7 @@ def _emit_transpose(e: Emitter, D, d_step, S, s_step, rows, columns):  # type: i
                 vectors[r] = e.shuffle(x, y, [j if not j & distance else W + j - distance for j in range(W)])
                 vectors[r + distance] = e.shuffle(x, y, [j + distance if not j & distance else W + j for j in range(W)])
         distance //= 2
-    for c in range(W):
-        with b.if_then(b.icmp_signed("<", e.constant(c), columns)):
-            e.store(vectors[c], e.at(D, b.mul(d_step, e.constant(c))), there)
+    return vectors
 
 
 class Emitter:
