@@ -52,7 +52,7 @@ def parallel_gemm(m, n, k, C, ldc, A, a_row, a_step, B, b_row, b_step, start, bi
     """Each thread computes some columns of C, or some rows where there are more of them."""
     threads = num_threads()
     by_column = n > m
-    size, grain = (n, BYTES // C.itemsize) if by_column else (m, ROWS)
+    size, grain = (n, BYTES // C.itemsize) if by_column else (m, 1)
     share = -(-size // (threads * grain)) * grain
     bias_moves = start == (COLUMN_BIAS if by_column else ROW_BIAS)
     for t in prange(threads):
@@ -73,7 +73,7 @@ def gemm(m, n, k, C, c0, ldc, A, a0, a_row, a_step, B, b0, b_row, b_step, start,
     panel = panel_of(n, C.itemsize)
     pack_a = (m * k > SMALL and a_step != 1) or (m * k > LARGE_A and n > 4 * panel)
     pack_b = b_step != 1 or (n * k > SMALL_B and m > 4 * ROWS)
-    deepest, widest, highest = even_share(k, KC), min(n, NC), min(m, MC)
+    deepest, widest, highest = even_share(k, KC), min(n, NC), even_share(m, MC)
     size_a, size_b = packed_size(deepest, highest, ROWS) * pack_a, packed_size(deepest, widest, panel) * pack_b
     packed = np.empty(size_a + size_b + panel, C.dtype) if pack_a or pack_b else C
     at_b = aligned(packed)
@@ -91,14 +91,14 @@ def gemm(m, n, k, C, c0, ldc, A, a0, a_row, a_step, B, b0, b_row, b_step, start,
             if pack_b:
                 pack(packed, at_b, panel, B, of_b, b_row, b_step, depth, columns)
                 of_b, b_panel = at_b, depth + 1
-            for i in range(highest):
-                rows[i] = i // ROWS * ROWS * (depth + 1) + i % ROWS if pack_a else i * a_row
-            for ic in range(0, m, MC):
-                height = min(MC, m - ic)
+            for ic in range(0, m, highest):
+                height = min(highest, m - ic)
                 of_a = a0 + ic * a_row + pc * a_step
                 if pack_a:
-                    pack(packed, at_a, ROWS, A, of_a, a_step, a_row, depth, height)
+                    pack_tiles(packed, at_a, rows, A, of_a, a_step, a_row, depth, height)
                     of_a = at_a
+                else:
+                    fill_steps(rows, a_row)
                 shift = bias0 + (ic if begin == ROW_BIAS else jc if begin == COLUMN_BIAS else 0)
                 to = c0 + ic * ldc + jc
                 a, b = (packed if pack_a else A), (packed if pack_b else B)
@@ -111,11 +111,21 @@ def gemm(m, n, k, C, c0, ldc, A, a0, a_row, a_step, B, b0, b_row, b_step, start,
 @jit
 def block(m, n, k, panel, C, c0, ldc, A, a0, rows, a_steps, B, b0, b_panel, b_steps, start, bias, bias0):
     """The two inner loops: panels of B, column j of which lies b_panel·j further, and panels of A."""
+    tiles = -(-m // ROWS)
     for j in range(0, n, panel):
-        for i in range(0, m, ROWS):
+        last = 0
+        for t in range(tiles):
+            i, last = last, first_row(t + 1, tiles, m)
+            height, width = last - i, min(panel, n - j)
             shift = bias0 + (i if start == ROW_BIAS else j if start == COLUMN_BIAS else 0)
-            to, of, height, width = c0 + i * ldc + j, b0 + j * b_panel, min(ROWS, m - i), min(panel, n - j)
+            to, of = c0 + i * ldc + j, b0 + j * b_panel
             tile(C, to, ldc, A, a0, rows, i, a_steps, B, of, b_steps, k, height, width, start, bias, shift)
+
+
+@jit
+def first_row(t, tiles, m):
+    """Where tile t begins when m rows are shared out evenly: of 32 rows with at most 6, tiles of 5 and 6 and none of 2."""
+    return t * m // tiles
 
 
 @jit
@@ -154,22 +164,38 @@ def packed_size(k, n, panel):
 
 
 @jit
+def pack_tiles(packed, at, rows, A, a0, a_step, a_row, k, m):
+    """``pack`` for the rows of A, a panel for each tile of ``block``; ``rows`` tells where in it they begin."""
+    tiles = -(-m // ROWS)
+    for t in range(tiles):
+        first, last = first_row(t, tiles, m), first_row(t + 1, tiles, m)
+        to, of = at + t * ROWS * (k + 1), a0 + first * a_row
+        pack_panel(packed, to, ROWS, A, of, a_step, a_row, k, last - first, m - first)
+        for i in range(first, last):
+            rows[i] = t * ROWS * (k + 1) + i - first
+
+
+@jit
 def pack(packed, at, panel, S, s0, s_row, s_step, k, n):
-    """S[s0 + p·s_row + j·s_step], p < k, j < n, in panels, row after row; that of column j begins at packed[at + j (k + 1)].
+    """S[s0 + p·s_row + j·s_step], p < k, j < n, in panels, row after row; that of column j begins at packed[at + j (k + 1)]."""
+    for p in range(0, k, PACKED_ROWS):
+        rows = min(PACKED_ROWS, k - p)
+        for j in range(0, n, panel):
+            to, of = at + j * (k + 1) + p * panel, s0 + p * s_row + j * s_step
+            pack_panel(packed, to, panel, S, of, s_row, s_step, rows, min(panel, n - j), n - j)
+
+
+@jit
+def pack_panel(packed, at, panel, S, s0, s_row, s_step, k, n, there):
+    """S[s0 + p·s_row + j·s_step] at packed[at + p·panel + j], p < k, j < n, where ``there`` ≥ n columns can be read.
 
     A row is written by whole vectors; what is too much the next row overwrites.
     """
     width = BYTES // S.itemsize
-    if s_step == 1:
-        for p in range(0, k, PACKED_ROWS):
-            rows = min(PACKED_ROWS, k - p)
-            for j in range(0, n, panel):
-                to, of = at + j * (k + 1) + p * panel, s0 + p * s_row + j
-                for v in range(0, min(panel, n - j), width):
-                    copy_rows(packed, to + v, panel, S, of + v, s_row, rows, min(width, n - j - v))
-    else:
-        for j in range(0, n, panel):
-            for v in range(0, min(panel, n - j), width):
-                to, of, columns = at + j * (k + 1) + v, s0 + (j + v) * s_step, min(width, n - j - v)
-                for p in range(0, k, width):
-                    transpose(packed, to + p * panel, panel, S, of + p, s_step, columns, min(width, k - p))
+    for v in range(0, n, width):
+        to, of, columns = at + v, s0 + v * s_step, min(width, there - v)
+        if s_step == 1:
+            copy_rows(packed, to, panel, S, of, s_row, k, columns)
+        else:
+            for p in range(0, k, width):
+                transpose(packed, to + p * panel, panel, S, of + p, s_step, columns, min(width, k - p))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import cache, cached_property, partial
 from typing import Any
 
@@ -24,6 +25,7 @@ def vector_bytes() -> int:
 
 # The register tile. With 32 registers 24 sums, 3 vectors of B and a number of A repeated; with 16 of them 12, 2 and 1.
 ROWS, VECTORS = (8, 3) if vector_bytes() == 64 or platform.machine() == "arm64" else (6, 2)
+HEIGHTS = (8,) if ROWS == 8 else (6, 5, 4)  # whole tiles of so many rows; 4 still have as many sums as multipliers are busy with
 
 
 class Intrinsic:
@@ -139,20 +141,24 @@ def max_of_four(typing, y, y0, argmax, x, upper, lower, at, below, n):
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         e, b = Emitter(context, builder, signature.args[0].dtype), builder
         y, argmax = e.array(signature.args[0], args[0], args[1]), e.array(signature.args[2], args[2], args[1])
-        masks = [e.mask(b.mul(args[8], e.constant(2)), first) for first in (0, e.width)]
-        candidates = []
-        for first, offset in ((args[4], 0), (args[5], args[7])):
-            row = [e.load(e.at(e.array(signature.args[3], args[3], first), k * e.width), masks[k]) for k in (0, 1)]
-            for odd in (0, 1):
-                place = b.add(args[6], b.add(e.constant(odd), offset) if offset else e.constant(odd))
-                candidates.append((e.shuffle(row[0], row[1], range(odd, 2 * e.width, 2)), e.count(place, 2)))
-        best, number = candidates[0]
-        for value, place in candidates[1:]:
-            wins = b.and_(b.fcmp_unordered(">", value, best), b.fcmp_ordered("ord", best, best))
-            best, number = b.select(wins, value, best), b.select(wins, place, number)
-        mask = e.mask(args[8], 0)
-        e.store(best, y, mask)
-        e.store(number, argmax, mask)
+
+        def four(masks: Sequence[Any]) -> None:
+            candidates = []
+            for first, offset in ((args[4], 0), (args[5], args[7])):
+                row = [e.load(e.at(e.array(signature.args[3], args[3], first), k * e.width), masks[k]) for k in (0, 1)]
+                for odd in (0, 1):
+                    place = b.add(args[6], b.add(e.constant(odd), offset) if offset else e.constant(odd))
+                    candidates.append((e.shuffle(row[0], row[1], range(odd, 2 * e.width, 2)), e.count(place, 2)))
+            best, number = candidates[0]
+            for value, place in candidates[1:]:
+                wins = b.and_(b.fcmp_unordered(">", value, best), b.fcmp_ordered("ord", best, best))
+                best, number = b.select(wins, value, best), b.select(wins, place, number)
+            e.store(best, y, masks[2])
+            e.store(number, argmax, masks[2])
+
+        part = [e.mask(b.mul(args[8], e.constant(2)), first) for first in (0, e.width)]
+        whole = b.zext(b.icmp_signed("==", args[8], e.constant(e.width)), e.i64)
+        e.branch(whole, [lambda: four((*part, e.mask(args[8], 0))), lambda: four((None, None, None))])
         return context.get_dummy_value()
 
     return signature, emit
@@ -177,33 +183,25 @@ def _along_a_row(D: Any, S: Any, each: Callable[..., None]) -> Any:
 
 def _emit_tile(e: Emitter, C, A, B, bias, rows, a_steps, b_steps, ldc, K, m, n, start):  # type: ignore[no-untyped-def]
     b, W = e.builder, e.width
-    # Rows beyond m are computed from the last one, which is there, and not stored.
-    last = b.sub(m, e.constant(1))
-    row = [b.select(b.icmp_signed("<", e.constant(r), m), e.constant(r), last) for r in range(ROWS)]
-    a_row = [e.at(A, b.load(e.at(rows, row[r]))) for r in range(ROWS)]
-    c_row = [e.at(C, b.mul(ldc, row[r])) for r in range(ROWS)]
-    for r in range(ROWS):
-        for v in range(VECTORS):
-            e.prefetch(e.at(c_row[r], v * W))
 
-    def products(vectors: int, mask: Any) -> list[Any]:
-        """The sums over p of a tile of so many vectors, of which the last may be a part."""
+    def multiply(height: int, vectors: int, whole: bool) -> None:
+        """A tile of so many rows and vectors; if it is not a whole one, rows and columns beyond m and n are left alone."""
+        last = b.sub(m, e.constant(1))  # rows beyond it are computed from it, which is there, and not stored
+        row = [e.constant(r) if whole else b.select(b.icmp_signed("<", e.constant(r), m), e.constant(r), last) for r in range(height)]
+        a_row = [e.at(A, b.load(e.at(rows, r))) for r in row]
+        c_row = [e.at(C, b.mul(ldc, r)) for r in row]
+        masks = [None] * (vectors - 1) + [None if whole else e.mask(n, (vectors - 1) * W)]
+        places = [(r, v) for r in range(height) for v in range(vectors)]
+        for r, v in places:
+            e.prefetch(e.at(c_row[r], v * W))
 
         def body(p: Any, sums: list[Any]) -> list[Any]:
             step, at = b.load(e.at(a_steps, p)), e.at(B, b.load(e.at(b_steps, p)))
-            column = [e.load(e.at(at, v * W), mask if v == vectors - 1 else None) for v in range(vectors)]
-            added = []
-            for r in range(ROWS):
-                factor = e.splat(e.at(a_row[r], step))
-                added += [e.fma(factor, column[v], sums[r * vectors + v]) for v in range(vectors)]
-            return added
+            column = [e.load(e.at(at, v * W), masks[v]) for v in range(vectors)]
+            factors = (e.splat(e.at(a_row[r], step)) for r in range(height))
+            return [e.fma(factor, column[v], sums[r * vectors + v]) for r, factor in enumerate(factors) for v in range(vectors)]
 
-        return e.loop(K, [e.zero()] * (ROWS * vectors), body)
-
-    def multiply(vectors: int, whole: bool) -> None:
-        masks = [None] * (vectors - 1) + [None if whole else e.mask(n, (vectors - 1) * W)]
-        places = [(r, v) for r in range(ROWS) for v in range(vectors)]
-        sums = products(vectors, masks[-1])
+        sums = e.loop(K, [e.zero()] * len(places), body)
 
         def plus(addend: Callable[[int, int], Any]) -> list[Any]:
             return [b.fadd(addend(r, v), sums[r * vectors + v]) for r, v in places]
@@ -217,17 +215,20 @@ def _emit_tile(e: Emitter, C, A, B, bias, rows, a_steps, b_steps, ldc, K, m, n, 
                 lambda: plus(lambda r, v: e.load(e.at(bias, v * W), masks[v])),
             ],
         )
-        for r in range(ROWS):
-            with b.if_then(b.icmp_signed("<", e.constant(r), m)):
+        for r in range(height):
+            with nullcontext() if whole else b.if_then(b.icmp_signed("<", e.constant(r), m)):
                 for v in range(vectors):
                     e.store(sums[r * vectors + v], e.at(c_row[r], v * W), masks[v])
 
-    # A case for each number of vectors that n takes, with the last one whole or a part: a masked store costs as much as
-    # forty plain ones on some processors.
+    # Code of its own for each whole tile: a masked store costs as much as forty plain ones on some processors.
     wide = b.sdiv(b.sub(n, e.constant(1)), e.constant(W))
-    partly = b.zext(b.icmp_signed("<", n, b.mul(b.add(wide, e.constant(1)), e.constant(W))), e.i64)
-    cases = [partial(multiply, vectors, whole) for whole in (True, False) for vectors in range(1, VECTORS + 1)]
-    e.branch(b.add(wide, b.mul(partly, e.constant(VECTORS))), cases)
+    even = b.icmp_signed("==", n, b.mul(b.add(wide, e.constant(1)), e.constant(W)))
+    kind = e.constant(len(HEIGHTS))
+    for k, height in enumerate(HEIGHTS):
+        kind = b.select(b.and_(even, b.icmp_signed("==", m, e.constant(height))), e.constant(k), kind)
+    cases = [(height, True) for height in HEIGHTS] + [(ROWS, False)]
+    makers = [partial(multiply, height, vectors, whole) for height, whole in cases for vectors in range(1, VECTORS + 1)]
+    e.branch(b.add(wide, b.mul(kind, e.constant(VECTORS))), makers)
 
 
 def _emit_transpose(e: Emitter, D, d_step, S, s_step, rows, columns):  # type: ignore[no-untyped-def]
