@@ -175,8 +175,10 @@ def slide(y, x, W, rows, steps, start, bias, window, share):
     taps = tap_table(C, window, Hp, Wp)
     whole = Hp == H and Wp == width  # nothing around the image
     strided = window[2] != 1 or window[3] != 1
-    pitch = Wo if strided else Wp  # from one row of outputs to the next
+    pitch, step = Wo if strided else Wp, BYTES // x.itemsize  # pitch: from one row of outputs to the next
     columns = (Ho - 1) * pitch + Wo
+    if pitch != Wo and not whole:  # whole vectors: there is room behind the zeros
+        columns = -(-columns // step) * step
     out, image, weights, flat_bias = y.ravel(), x.ravel(), W.ravel(), bias.ravel()
     padded = image if whole else zeros_around(C, Hp, Wp, x)
     patches = np.empty(len(taps) * P if strided else 0, x.dtype)
