@@ -103,7 +103,7 @@ def lanes_of(J):
     return max(WARP, min(THREADS, 1 << (J - 1).bit_length()))
 
 
-def bias(b, other):
+def or_nothing(b, other):
     """(array, whether it is a bias): a grid takes no None."""
     return (other.reshape(-1), False) if b is None else (b, True)
 
@@ -116,7 +116,7 @@ def rnn_grid(samples):
     add_product = product(samples)
 
     @grid(name=f"rnn_{samples}")
-    def rnn_steps(h, z, W, b, h0, biased, relu, reverse, lanes):
+    def steps(h, z, W, b, h0, biased, relu, reverse, lanes):
         T, N, H = z.shape
         first, me = cuda.blockIdx.x * samples, cuda.threadIdx.x
         last = min(first + samples, N)
@@ -136,11 +136,209 @@ def rnn_grid(samples):
                     a = h[after, n, k]
                     h[after, n, k] = (zero if a <= zero else a) if relu else tanh(a)
 
-    return rnn_steps
+    return steps
 
 
 @rnn.cuda
 def rnn_cuda(h, z, W, b, h0, relu, reverse):
     samples, blocks = blocks_of(z.shape[1])
-    WT = turned(W)
-    rnn_grid(samples)[blocks, THREADS](h, z, WT, *_bias(b, h0), ...)
+    b, biased = or_nothing(b, h0)
+    rnn_grid(samples)[blocks, THREADS](h, z, turned(W), b, h0, biased, relu, reverse, lanes_of(len(W)))
+
+
+@cache
+def rnn_backward_grid(samples):
+    add_product = product(samples)
+
+    @grid(name=f"rnn_backward_{samples}")
+    def steps(dz, dh0, dy, dhn, h, W, relu, reverse, lanes):
+        T, N, H = dy.shape
+        first, me = cuda.blockIdx.x * samples, cuda.threadIdx.x
+        last = min(first + samples, N)
+        zero, one = h.dtype.type(0), h.dtype.type(1)
+        for n in range(first, last):
+            for k in range(me, H, THREADS):
+                dh0[n, k] = dhn[n, k]
+        for s in range(T - 1, -1, -1):
+            t, _, after = step(s, T, reverse)
+            for n in range(first, last):
+                for k in range(me, H, THREADS):
+                    y = h[after, n, k]
+                    slope = (one if y > zero else zero) if relu else one - y * y
+                    dz[t, n, k] = (dy[t, n, k] + dh0[n, k]) * slope
+                    dh0[n, k] = zero
+            cuda.syncthreads()
+            add_product(dh0, dz[t], W, first, lanes)
+
+    return steps
+
+
+@rnn_backward.cuda
+def rnn_backward_cuda(dz, dh0, dy, dhn, h, W, relu, reverse):
+    samples, blocks = blocks_of(dy.shape[1])
+    rnn_backward_grid(samples)[blocks, THREADS](dz, dh0, dy, dhn, h, W, relu, reverse, lanes_of(dy.shape[2]))
+
+
+# ---------------------------------------------------------------------- c' = f c + i g;  h' = o tanh c'
+
+
+@cache
+def lstm_grid(samples):
+    add_product = product(samples)
+
+    @grid(name=f"lstm_{samples}")
+    def steps(h, c, gates, z, W, b, h0, c0, biased, reverse, lanes):
+        T, N, H = z.shape[0], h.shape[1], h.shape[2]
+        first, me = cuda.blockIdx.x * samples, cuda.threadIdx.x
+        last = min(first + samples, N)
+        begin, zero = T if reverse else 0, z.dtype.type(0)
+        for n in range(first, last):
+            for k in range(me, H, THREADS):
+                h[begin, n, k], c[begin, n, k] = h0[n, k], c0[n, k]
+        for s in range(T):
+            t, before, after = step(s, T, reverse)
+            for n in range(first, last):
+                for k in range(me, 4 * H, THREADS):
+                    gates[t, n, k] = z[t, n, k] + (b[k] if biased else zero)
+            cuda.syncthreads()
+            add_product(gates[t], h[before], W, first, lanes)
+            for n in range(first, last):
+                a = gates[t, n]
+                for k in range(me, H, THREADS):
+                    i, f, g, o = logistic(a[k]), logistic(a[H + k]), tanh(a[2 * H + k]), logistic(a[3 * H + k])
+                    a[k], a[H + k], a[2 * H + k], a[3 * H + k] = i, f, g, o
+                    carried = f * c[before, n, k] + i * g
+                    c[after, n, k] = carried
+                    h[after, n, k] = o * tanh(carried)
+
+    return steps
+
+
+@lstm.cuda
+def lstm_cuda(h, c, gates, z, W, b, h0, c0, reverse):
+    samples, blocks = blocks_of(z.shape[1])
+    b, biased = or_nothing(b, h0)
+    lstm_grid(samples)[blocks, THREADS](h, c, gates, z, turned(W), b, h0, c0, biased, reverse, lanes_of(len(W)))
+
+
+@cache
+def lstm_backward_grid(samples):
+    add_product = product(samples)
+
+    @grid(name=f"lstm_backward_{samples}")
+    def steps(dz, dh0, dc0, dy, dhn, dcn, c, gates, W, reverse, lanes):
+        T, N, H = dy.shape
+        first, me = cuda.blockIdx.x * samples, cuda.threadIdx.x
+        last = min(first + samples, N)
+        zero, one = c.dtype.type(0), c.dtype.type(1)
+        for n in range(first, last):
+            for k in range(me, H, THREADS):
+                dh0[n, k], dc0[n, k] = dhn[n, k], dcn[n, k]
+        for s in range(T - 1, -1, -1):
+            t, before, after = step(s, T, reverse)
+            for n in range(first, last):
+                a, d = gates[t, n], dz[t, n]
+                for k in range(me, H, THREADS):
+                    i, f, g, o = a[k], a[H + k], a[2 * H + k], a[3 * H + k]
+                    u = tanh(c[after, n, k])
+                    dh = dh0[n, k] + dy[t, n, k]
+                    dc = dc0[n, k] + dh * o * (one - u * u)
+                    d[k] = dc * g * i * (one - i)
+                    d[H + k] = dc * c[before, n, k] * f * (one - f)
+                    d[2 * H + k] = dc * i * (one - g * g)
+                    d[3 * H + k] = dh * u * o * (one - o)
+                    dc0[n, k] = dc * f
+                    dh0[n, k] = zero
+            cuda.syncthreads()
+            add_product(dh0, dz[t], W, first, lanes)
+
+    return steps
+
+
+@lstm_backward.cuda
+def lstm_backward_cuda(dz, dh0, dc0, dy, dhn, dcn, c, gates, W, reverse):
+    samples, blocks = blocks_of(dy.shape[1])
+    lanes = lanes_of(dy.shape[2])
+    lstm_backward_grid(samples)[blocks, THREADS](dz, dh0, dc0, dy, dhn, dcn, c, gates, W, reverse, lanes)
+
+
+# ---------------------------------------------------------------------- h' = (1 − u) n + u h
+
+
+@cache
+def gru_grid(samples):
+    add_product = product(samples)
+
+    @grid(name=f"gru_{samples}")
+    def steps(h, gates, inner, z, W, b, h0, biased, reverse, lanes):
+        T, N, H = inner.shape
+        first, me = cuda.blockIdx.x * samples, cuda.threadIdx.x
+        last = min(first + samples, N)
+        zero, one = z.dtype.type(0), z.dtype.type(1)
+        for n in range(first, last):
+            for k in range(me, H, THREADS):
+                h[T if reverse else 0, n, k] = h0[n, k]
+        for s in range(T):
+            t, before, after = step(s, T, reverse)
+            for n in range(first, last):
+                for k in range(me, 3 * H, THREADS):
+                    gates[t, n, k] = b[k] if biased else zero
+            cuda.syncthreads()
+            add_product(gates[t], h[before], W, first, lanes)
+            for n in range(first, last):
+                a, x = gates[t, n], z[t, n]
+                for k in range(me, H, THREADS):
+                    an = a[2 * H + k]
+                    r, u = logistic(x[k] + a[k]), logistic(x[H + k] + a[H + k])
+                    m = tanh(x[2 * H + k] + r * an)
+                    a[k], a[H + k], a[2 * H + k] = r, u, m
+                    inner[t, n, k] = an
+                    h[after, n, k] = (one - u) * m + u * h[before, n, k]
+
+    return steps
+
+
+@gru.cuda
+def gru_cuda(h, gates, inner, z, W, b, h0, reverse):
+    samples, blocks = blocks_of(z.shape[1])
+    b, biased = or_nothing(b, h0)
+    gru_grid(samples)[blocks, THREADS](h, gates, inner, z, turned(W), b, h0, biased, reverse, lanes_of(len(W)))
+
+
+@cache
+def gru_backward_grid(samples):
+    add_product = product(samples)
+
+    @grid(name=f"gru_backward_{samples}")
+    def steps(dz, da, dh0, dy, dhn, h, gates, inner, W, reverse, lanes):
+        T, N, H = dy.shape
+        first, me = cuda.blockIdx.x * samples, cuda.threadIdx.x
+        last = min(first + samples, N)
+        one = h.dtype.type(1)
+        for n in range(first, last):
+            for k in range(me, H, THREADS):
+                dh0[n, k] = dhn[n, k]
+        for s in range(T - 1, -1, -1):
+            t, before, _ = step(s, T, reverse)
+            for n in range(first, last):
+                a, d, e = gates[t, n], dz[t, n], da[t, n]
+                for k in range(me, H, THREADS):
+                    r, u, m = a[k], a[H + k], a[2 * H + k]
+                    dh = dy[t, n, k] + dh0[n, k]
+                    dn = dh * (one - u) * (one - m * m)
+                    du = dh * (h[before, n, k] - m) * u * (one - u)
+                    dr = dn * inner[t, n, k] * r * (one - r)
+                    d[k], d[H + k], d[2 * H + k] = dr, du, dn
+                    e[k], e[H + k], e[2 * H + k] = dr, du, dn * r
+                    dh0[n, k] = dh * u
+            cuda.syncthreads()
+            add_product(dh0, da[t], W, first, lanes)
+
+    return steps
+
+
+@gru_backward.cuda
+def gru_backward_cuda(dz, da, dh0, dy, dhn, h, gates, inner, W, reverse):
+    samples, blocks = blocks_of(dy.shape[1])
+    lanes = lanes_of(dy.shape[2])
+    gru_backward_grid(samples)[blocks, THREADS](dz, da, dh0, dy, dhn, h, gates, inner, W, reverse, lanes)
