@@ -46,12 +46,14 @@ def simulated() -> bool:
 
 
 def choose(real: T, simulated_: T) -> T:
-    """A constant such as a tile's width, small in the simulator: a thread is costly there, and tiny arrays must have ragged ends."""
+    """A constant such as a tile's width: small in the simulator, where threads are costly and tiny arrays need ragged ends."""
     return simulated_ if simulated() else real
 
 
 THREADS = choose(256, 4)  # of a block, where nothing speaks for another number
-MOST_BLOCKS = choose(2048, 3)  # a few for each multiprocessor of a large GPU; their threads stride over what is left
+MOST_BLOCKS = choose(2048, 3)  # a dozen for each multiprocessor of a large GPU; their threads stride over what is left
+
+ONE_BLOCK = choose(4096, 16)  # up to so many elements a block alone is as quick as several and a second launch
 
 
 def cover(elements: int, threads: int = THREADS) -> tuple[int, int]:

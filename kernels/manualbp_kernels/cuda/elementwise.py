@@ -8,7 +8,7 @@ from .device import cover, cuda, grid
 
 @grid
 def swap_grid(y, x):
-    J, I, D = y.shape
+    I, D = y.shape[1], y.shape[2]
     for k in range(cuda.grid(1), y.size, cuda.gridsize(1)):
         j, i, d = k // (I * D), k // D % I, k % D
         y[j, i, d] = x[i, j, d]
@@ -47,7 +47,7 @@ def take_step_cuda(y, x, t):
 
 @grid
 def put_step_grid(y, x, t):
-    N, T, D = y.shape
+    T, D = y.shape[1], y.shape[2]
     for k in range(cuda.grid(1), y.size, cuda.gridsize(1)):
         n, step, d = k // (T * D), k // D % T, k % D
         y[n, step, d] = x[n, d] if step == t else 0

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .device import THREADS, cover, cuda, device_function, grid, scratch
-from .reduce import block_sum, sum_vector
+from .device import cover, cuda, device_function, grid
+from .reduce import block_sum, with_sum
 
 LOOP = """
 def loop({arguments}):
@@ -40,26 +40,14 @@ def pointwise(scalar: Callable[..., Any], arrays: int, name: str) -> Callable[..
 
 
 def pointwise_sum(scalar: Callable[..., Any], arrays: int, name: str) -> Callable[..., None]:
-    """As ``pointwise``, with the sum of all elements in float64, ``s[0] = Σ out[i]``: one launch where one block is enough.
-
-    Every thread adds up its own elements, a block its threads, and the last launch the blocks: always in the same order.
-    """
+    """As ``pointwise``, with the sum of all elements in float64, ``s[0] = Σ out[i]``: see ``with_sum``."""
     loop = _grid(LOOP_WITH_SUM, scalar, arrays, name)
 
     def launch(out: Any, s: Any, *inputs: Any) -> None:
-        rows = (out.reshape(-1), *(a.reshape(-1) for a in inputs[:arrays]), *inputs[arrays:])
-        blocks, threads = cover(out.size, THREADS) if out.size > ONE_BLOCK else (1, THREADS)
-        if blocks == 1:
-            loop[1, threads](s, *rows)
-        else:
-            totals = scratch(blocks, "float64")
-            loop[blocks, threads](totals, *rows)
-            sum_vector[1, THREADS](s, totals)
+        rows = (a.reshape(-1) for a in inputs[:arrays])
+        with_sum(loop, s, out.size, out.reshape(-1), *rows, *inputs[arrays:])
 
     return launch
-
-
-ONE_BLOCK = 16 * THREADS  # elements whose sum is not worth a second launch
 
 
 def _grid(source: str, scalar: Callable[..., Any], arrays: int, name: str) -> Any:

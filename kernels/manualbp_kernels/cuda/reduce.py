@@ -1,10 +1,10 @@
-"""Sums over the threads of a block, always added in the same order: a tree over neighbours half as many at each level."""
+"""Sums in float64, always added in the same order: over a block's threads by a tree of pairs, then over the blocks."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from .device import THREADS, cuda, device_function, grid
+from .device import ONE_BLOCK, THREADS, cover, cuda, device_function, grid, scratch
 
 
 @device_function
@@ -33,3 +33,18 @@ def sum_vector(s, x):
     total = block_sum(total)
     if cuda.threadIdx.x == 0:
         s[0] = total
+
+
+def with_sum(summing, s, elements, *arguments):
+    """Launch a grid that puts the sum of each of its blocks into its first argument, and add those up into ``s``.
+
+    One launch where one block is enough. Every thread has added up its own elements, a block its threads, the last launch
+    the blocks: the order depends on the number of elements alone.
+    """
+    if elements <= ONE_BLOCK:
+        summing[1, THREADS](s, *arguments)
+    else:
+        blocks, threads = cover(elements)
+        totals = scratch(blocks, "float64")
+        summing[blocks, threads](totals, *arguments)
+        sum_vector[1, THREADS](s, totals)
