@@ -18,11 +18,14 @@ from ..cpu.functions import tanh
 from ..recurrent import gru, gru_backward, lstm, lstm_backward, rnn, rnn_backward, step
 from ..sigmoid import logistic
 from .device import choose, cuda, device_function, grid, scratch
+from .memory import get
 
-THREADS = choose(512, 4)
+THREADS = choose(256, 4)
 WARP = choose(32, 2)
 STAGE = choose(512, 3)  # numbers of each sample's state in shared memory
+DEPTH = choose(8, 2)  # loads of weights under way at once
 TILE, ROWS = choose((32, 8), (2, 1))
+PADDED = TILE + 1  # or all of a column lies in one bank of shared memory
 FEW = choose(128, 2)  # samples, for which a multiprocessor each is better than to share what is read
 GROUP = choose(4, 2)  # … and beyond, so many share a block
 
@@ -30,7 +33,7 @@ GROUP = choose(4, 2)  # … and beyond, so many share a block
 @grid
 def turn(B, A):
     """B[j,i] = A[i,j], through a tile: rows are read along rows and written along rows."""
-    tile = cuda.shared.array((TILE, TILE + 1), A.dtype)  # one column more, or all of a column lies in one memory bank
+    tile = cuda.shared.array((TILE, PADDED), A.dtype)
     i0, j0 = TILE * cuda.blockIdx.y, TILE * cuda.blockIdx.x
     x = cuda.threadIdx.x
     for y in range(cuda.threadIdx.y, TILE, ROWS):
@@ -58,7 +61,7 @@ def product(samples):
     def add_product(out, x, W, first, lanes):
         """out[n,j] += Σ_p x[n,p] W[p,j] for the block's samples. It begins after a barrier and ends with one."""
         N, K, J = x.shape[0], W.shape[0], W.shape[1]
-        stage = cuda.shared.array((STAGE, samples), W.dtype)
+        stage = cuda.shared.array((samples, STAGE), W.dtype)
         partial = cuda.shared.array((samples, THREADS), W.dtype)
         sums = cuda.local.array(samples, W.dtype)
         me = cuda.threadIdx.x
@@ -67,17 +70,28 @@ def product(samples):
             count = min(STAGE, K - p0)
             for s in range(samples):
                 for p in range(me, count, THREADS):
-                    stage[p, s] = x[first + s, p0 + p] if first + s < N else W.dtype.type(0)
+                    stage[s, p] = x[first + s, p0 + p] if first + s < N else W.dtype.type(0)
             cuda.syncthreads()
             share = (count + parts - 1) // parts
             for j0 in range(0, J, lanes):
                 for s in range(samples):
                     sums[s] = 0
                 if j0 + lane < J:
-                    for p in range(part * share, min(part * share + share, count)):
-                        w = W[p0 + p, j0 + lane]
+                    p, end = part * share, min(part * share + share, count)
+                    at = (p0 + p) * J + j0 + lane
+                    while p + DEPTH <= end:
+                        for i in range(DEPTH):
+                            w = get(W, at + i * J)
+                            for s in range(samples):
+                                sums[s] += w * get(stage, s * STAGE + p + i)
+                        p += DEPTH
+                        at += DEPTH * J
+                    while p < end:
+                        w = get(W, at)
                         for s in range(samples):
-                            sums[s] += w * stage[p, s]
+                            sums[s] += w * get(stage, s * STAGE + p)
+                        p += 1
+                        at += J
                 for s in range(samples):
                     partial[s, me] = sums[s]
                 cuda.syncthreads()
