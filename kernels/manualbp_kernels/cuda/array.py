@@ -12,8 +12,6 @@ from typing import Any
 
 import numpy as np
 
-_ELLIPSIS = (Ellipsis,)
-
 
 class DeviceArray:
     """An array on the GPU. Made by ``empty``, ``from_host`` or ``wrap``; a part of another one by indexing it.
@@ -112,7 +110,8 @@ class DeviceArray:
         if isinstance(index, (np.ndarray, list, DeviceArray)):
             return self._rows(index)
         index = index if isinstance(index, tuple) else (index,)
-        return self._view(self.layout[index if Ellipsis in index else index + _ELLIPSIS])
+        whole = any(i is Ellipsis for i in index)
+        return self._view(self.layout[index if whole else (*index, ...)])  # with an ellipsis an element is a view too
 
     def reshape(self, *shape: Any) -> DeviceArray:
         """A view of another shape; ValueError for an array whose elements do not lie side by side."""
@@ -231,7 +230,8 @@ def _handle(array: DeviceArray) -> Any:
         from numba.cuda.simulator.cudadrv.devicearray import FakeCUDAArray
 
         return FakeCUDAArray(array.layout)
-    return module().as_cuda_array(array, sync=False)
+    # The owner is the memory and not the array: an array that held itself would never be unshared, see manualbp/workspace.py.
+    return module().from_cuda_array_interface(array.__cuda_array_interface__, owner=array._memory, sync=False)
 
 
 def _to_host(array: DeviceArray) -> Any:
