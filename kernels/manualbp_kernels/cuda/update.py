@@ -44,7 +44,7 @@ def finish(step, counted):
 
 @grid
 def sgd_grid(p, step, v, g, hyper, nesterov, counted):
-    one = p[0]
+    one = g[0]
     lr, momentum, keep, decay = like(one, hyper[0]), like(one, hyper[1]), like(one, 1 - hyper[2]), like(one, hyper[3])
     begins = number_of(step, counted) == 1
     for i in range(cuda.grid(1), p.size, cuda.gridsize(1)):
@@ -69,7 +69,7 @@ def adam_grid(p, step, m, v, g, hyper, decoupled, counted):
         rates[0] = hyper[0] / (1 - hyper[1] ** t)
         rates[1] = np.sqrt(1 - hyper[2] ** t)
     cuda.syncthreads()
-    one = p[0]
+    one = g[0]
     rate, root, slow1, beta2 = like(one, rates[0]), like(one, rates[1]), like(one, 1 - hyper[1]), like(one, hyper[2])
     slow2, eps, decay = like(one, 1 - hyper[2]), like(one, hyper[3]), like(one, 0 if decoupled else hyper[4])
     shrink = like(one, 1 - hyper[0] * hyper[4] if decoupled else 1)
@@ -89,7 +89,7 @@ def adam_cuda(p, m, v, step, g, hyper, decoupled):
 
 @grid
 def rmsprop_grid(p, s, mean, v, g, hyper, centered):
-    one = p[0]
+    one = g[0]
     lr, alpha, eps, decay = like(one, hyper[0]), like(one, hyper[1]), like(one, hyper[2]), like(one, hyper[3])
     momentum, keep = like(one, hyper[4]), like(one, 1 - hyper[1])
     for i in range(cuda.grid(1), p.size, cuda.gridsize(1)):
@@ -113,7 +113,7 @@ def rmsprop_cuda(p, s, mean, v, g, hyper, centered):
 
 @grid
 def adagrad_grid(p, step, s, g, hyper, counted):
-    one = p[0]
+    one = g[0]
     rate = like(one, hyper[0] / (1 + (number_of(step, counted) - 1) * hyper[1]))
     decay, eps = like(one, hyper[2]), like(one, hyper[3])
     for i in range(cuda.grid(1), p.size, cuda.gridsize(1)):
