@@ -85,8 +85,7 @@ def _on_device(host: type) -> type:
 
 def _revive(host: type) -> Any:
     """What pickle begins with: an object of a class that has no name of its own."""
-    kind = _on_device(host)
-    return kind.__new__(kind)
+    return object.__new__(_on_device(host))
 
 
 # ---------------------------------------------------------------------- moving

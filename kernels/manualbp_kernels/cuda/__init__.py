@@ -1,6 +1,7 @@
 """The forms of the kernels for a GPU, and what they share.
 
-``Kernel.form("cuda")`` imports this when it is first asked for; numba.cuda itself comes with the first device array.
+Everything but ``array.py`` is imported when ``Kernel.form("cuda")`` is first asked for, or the first device array made: whether
+the simulator is meant is looked up no sooner.
 """
 
 from __future__ import annotations
@@ -8,12 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .array import DeviceArray
-from .device import launches, simulated
 
 if TYPE_CHECKING:
     from ..kernel import Kernel
 
-__all__ = ["DeviceArray", "complete", "launches", "simulated"]
+__all__ = ["DeviceArray", "complete"]
 
 
 def complete(kernel: Kernel) -> None:
