@@ -210,7 +210,7 @@ def test_tiles_are_small_in_the_simulator():
 
 @pytest.mark.parametrize("argument", [None, np.zeros(2)])
 def test_a_grid_takes_no_host_arrays(argument):
-    with pytest.raises(TypeError, match="reduce.sum_vector takes arrays of the GPU, got a"):
+    with pytest.raises(TypeError, match=r"reduce\.sum_vector takes arrays of the GPU, got a"):
         sum_vector[1, 1](argument, argument)
 
 

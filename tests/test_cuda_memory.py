@@ -7,13 +7,13 @@ from cases import Draw
 from simulator import ORDERS, Divergence, Race, scheduled
 
 from manualbp_kernels import KERNELS
-from manualbp_kernels.cuda import DeviceArray, device, simulated
+from manualbp_kernels.cuda import DeviceArray, device
 from manualbp_kernels.cuda.device import cuda, device_function, grid
 from manualbp_kernels.cuda.memory import get
 
 pytestmark = [
     pytest.mark.usefixtures("gpu"),
-    pytest.mark.skipif(not simulated(), reason="orders and watches simulated threads, which those of a GPU do not allow"),
+    pytest.mark.skipif(not device.simulated(), reason="orders and watches simulated threads, which those of a GPU do not allow"),
 ]
 each_kernel = pytest.mark.parametrize("name", list(KERNELS))
 each_order = pytest.mark.parametrize("order", ORDERS)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from ..cpu.functions import exp
 from ..cpu.like import like
 from ..loss import class_targets, cross_entropy_backward, nll, nll_backward, note_loss, probability_targets, product_or_zero
@@ -17,7 +19,7 @@ from .reduce import block_sum, with_sum
 @grid
 def class_targets_grid(total, q, t, weight, share, rest, ignore):
     K, inner = q.shape[1], q.shape[2]
-    norm = 0.0
+    norm = np.float64(0)
     for i in range(cuda.grid(1), q.size, cuda.gridsize(1)):
         a, k, b = i // (K * inner), i // inner % K, i % inner
         c = t[a, b]
@@ -55,7 +57,7 @@ def probability_targets_cuda(q, t, weight, smoothing):
 @grid
 def nll_grid(total, l, logp, q):
     K, inner = q.shape[1], q.shape[2]
-    s = 0.0
+    s = np.float64(0)
     for i in range(cuda.grid(1), l.size, cuda.gridsize(1)):
         a, b = i // inner, i % inner
         term = like(q[a, 0, b], 0)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from .device import cover, cuda, device_function, grid
 from .reduce import block_sum, with_sum
 
@@ -16,7 +18,7 @@ def loop({arguments}):
 
 LOOP_WITH_SUM = """
 def loop(totals, {arguments}):
-    total = 0.0
+    total = np.float64(0)
     for index in range(cuda.grid(1), out.size, cuda.gridsize(1)):
         out[index] = element = f({elements})
         total += element
@@ -57,6 +59,6 @@ def _grid(source: str, scalar: Callable[..., Any], arrays: int, name: str) -> An
         arguments=", ".join(("out", *names)),
         elements=", ".join((*(f"{array}[index]" for array in names[:arrays]), *names[arrays:])),
     )
-    space: dict[str, Any] = {"__name__": __name__, "f": device_function(scalar), "cuda": cuda, "block_sum": block_sum}
+    space: dict[str, Any] = {"__name__": __name__, "f": device_function(scalar), "cuda": cuda, "np": np, "block_sum": block_sum}
     exec(text, space)
     return grid(space["loop"], name=name)

@@ -27,7 +27,7 @@ def block_sum(value):
 @grid
 def sum_vector(s, x):
     """s[0] = Σ x[i], in one block."""
-    total = 0.0
+    total = np.float64(0)
     for i in range(cuda.threadIdx.x, x.size, THREADS):
         total += x[i]
     total = block_sum(total)
