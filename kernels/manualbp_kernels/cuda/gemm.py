@@ -1,0 +1,419 @@
+"""The matrix product on a GPU, told as tiles within tiles. C (m × n) is a grid of block tiles, each one of thread tiles:
+
+            128 columns of B                 Block: computes 128 × 128 numbers of C, walking along p in steps of 8.
+              ┌──────┐                         Its two strips, 128 × 8 of A and 8 × 128 of B, lie in shared memory,
+            8 │▒▒▒▒▒▒│ B                       p outside, rows or columns inside: strip[p, i]. There are two of each:
+              └──────┘                         while one pair is multiplied the next one is on its way.
+        ┌─┐   ┌──────┐
+    128 │▒│ A │▒▒▒▒▒▒│ C                     Thread: 16 × 16 of them, each holds 8 × 8 sums in registers, as four squares
+        │▒│   │▒▒▒▒▒▒│                         4 × 4 that lie half a tile apart (■): then neighbours read neighbouring
+        └─┘   └──────┘                         fours of a strip, and no two of them the same memory bank.
+         8
+                                 ■ · · · ■ · · ·
+    one step of p:               · · · · · · · ·       64 multiply-adds for 4 reads of four numbers each
+      sums[i,j] += a[i] b[j]     ■ · · · ■ · · ·
+                                 · · · · · · · ·
+
+    1  each thread reads its four numbers of A and of B of the first step into registers
+    2  … writes them into the strips; all wait for each other
+    3  … asks for its numbers of the next step, which arrive while
+    4  … it adds 8 outer products, reading the strips; go on with 2, in the other pair of strips
+    5  sums + bias + β C are written; beyond the edges of C nothing is
+
+One barrier a step is enough: who writes into a pair at step s + 2 has passed the barrier of s + 1, which all reach after
+they have read that pair at s.
+
+Where numbers of A and B lie an ``Operand`` says, so that the same tile multiplies matrices of all three forms (``matmul.py``)
+and images seen through windows (``conv.py``). A thread's four numbers lie side by side along p (written into the strip one
+by one) or along the rows or columns (written as one). Where C has few tiles and p is long, blocks share p out in chunks, and
+a second pass adds the parts in order. Every number of C is one chain of multiply-adds, or a fixed sum of such chains, and
+how many depends on the sizes alone: the same bits on every run and every card.
+
+Sources: V. Volkov, J. Demmel, "Benchmarking GPUs to tune dense linear algebra" (2008); NVIDIA, "CUTLASS: Fast linear algebra
+in CUDA C++" (2017), for tiles within tiles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .device import choose, cover, cuda, device_function, grid, scratch
+from .memory import ALIGNMENT, get, get_four, put, put_four
+
+integer = np.int32  # what threads count in; Numba's own would be of 64 bits, of which a GPU makes two instructions
+
+
+class Tile(NamedTuple):
+    """A block's part of C, the step along p, and how many squares 4 × 4 of it a thread has, down and across."""
+
+    rows: int
+    columns: int
+    depth: int
+    down: int
+    across: int
+
+    @property
+    def threads(self) -> int:
+        return self.rows * self.columns // (16 * self.down * self.across)
+
+
+class Operand(NamedTuple):
+    """Where a thread finds its four numbers of A or B, and those of the next step.
+
+    Attributes:
+        along_p: whether the four lie along p; else along the rows of A or the columns of B, its *lines*.
+        begin: (sizes, part, line, p, end) → state; p < end are there.
+        read: (array, state, sizes) → four numbers, zeros where there are none.
+        step: (state, sizes) → the state ``Tile.depth`` further along p.
+    """
+
+    along_p: bool
+    begin: Any
+    read: Any
+    step: Any
+
+
+class Product(NamedTuple):
+    """What is multiplied. Each part (a group of a convolution) is a product of its own.
+
+    Attributes:
+        left, right: makes the Operand for (tile, dtype, vectors).
+        extent: (sizes, part) → m, n, k.
+        place: (sizes, part, j) → where in C column j begins.
+        pitch: (sizes) → from one row of C to the next.
+    """
+
+    name: str
+    left: Callable[..., Operand]
+    right: Callable[..., Operand]
+    extent: Any
+    place: Any
+    pitch: Any
+
+
+PLAIN, ROW_BIAS, COLUMN_BIAS, ROW_SUMS = "plain", "row bias", "column bias", "row sums"  # what comes with C
+
+LARGE = Tile(128, 128, 8, 2, 2)
+FLAT = Tile(32, 128, 8, 1, 1)  # few filters, many pixels
+SMALL = Tile(64, 64, 16, 1, 1)  # enough blocks from a small C
+TILES = choose({LARGE: 1.0, FLAT: 0.6, SMALL: 0.7}, {Tile(16, 16, 4, 1, 1): 1.0})  # and the speed of each, about
+WAVE = choose(216, 6)  # blocks that fill a GPU: two for each of an A100's multiprocessors
+CHUNK = choose(256, 12)  # no block's share of p is smaller
+PAD = 4  # numbers after each row of a strip: then four along p go to different memory banks, too
+SIZES = 7  # m, n, k, the chunk of p, chunks, numbers in a part's result, whether four columns of C are one access; then geometry
+
+
+# ---------------------------------------------------------------------- the grid
+
+
+@cache
+def product_grid(product: Product, tile: Tile, dtype: Any, vectors: bool, extra: str) -> Any:
+    """The grid that computes ``product`` by such tiles.
+
+    With ``vectors`` four numbers of a matrix are read as one, which takes whole fours and aligned arrays. ``extra`` says
+    what lies in the array after C.
+    """
+    rows, columns, depth, down, across = tile
+    number = dtype.type
+    left, right = product.left(tile, number, vectors), product.right(tile, number, vectors)
+    _, begin_a, read_a, step_a = left
+    _, begin_b, read_b, step_b = right
+    extent, place, pitch = product.extent, product.place, product.pitch
+    a_pitch, b_pitch = rows + PAD, columns + PAD
+    b_strip, pair = depth * a_pitch, depth * (a_pitch + b_pitch)
+    pairs = 2 * pair  # of strips: A's, then B's
+    high, wide = 4 * down, 4 * across  # a thread's sums
+    threads_across, row_gap, column_gap = columns // wide, rows // down, columns // across
+    spread_a, write_a = _carrier(left, rows, tile, a_pitch)
+    spread_b, write_b = _carrier(right, columns, tile, b_pitch)
+    row_bias, column_bias, row_sums = extra == ROW_BIAS, extra == COLUMN_BIAS, extra == ROW_SUMS
+
+    @device_function
+    def outer_product(p, state):
+        """sums[i,j] += a[i] b[j] for one p."""
+        sums, a, b, strips, of_a, of_b = state
+        for i in range(down):
+            at = of_a + (p * a_pitch + i * row_gap)
+            a[4 * i], a[4 * i + 1], a[4 * i + 2], a[4 * i + 3] = get_four(strips, at)
+        for j in range(across):
+            at = of_b + (p * b_pitch + j * column_gap)
+            b[4 * j], b[4 * j + 1], b[4 * j + 2], b[4 * j + 3] = get_four(strips, at)
+        for i in range(high):
+            for j in range(wide):
+                sums[i, j] += a[i] * b[j]
+
+    @device_function
+    def write_four(index, state):
+        """Four sums side by side, as one access."""
+        C, sums, bias, sizes, part, base, m, n, first_row, first_column, factor = state
+        i, j = integer(index % high), integer(index // high * 4)
+        row, column = integer(first_row + i // 4 * row_gap + i % 4), integer(first_column + j // 4 * column_gap)
+        if row < m and column < n:
+            r0, r1, r2, r3 = sums[i, j], sums[i, j + 1], sums[i, j + 2], sums[i, j + 3]
+            if row_bias:
+                b = get(bias, part * m + row)
+                r0, r1, r2, r3 = r0 + b, r1 + b, r2 + b, r3 + b
+            if column_bias:
+                r0, r1 = r0 + get(bias, column), r1 + get(bias, column + 1)
+                r2, r3 = r2 + get(bias, column + 2), r3 + get(bias, column + 3)
+            at = base + row * pitch(sizes) + place(sizes, part, column)
+            if factor != 0:
+                c0, c1, c2, c3 = get_four(C, at)
+                r0, r1, r2, r3 = r0 + factor * c0, r1 + factor * c1, r2 + factor * c2, r3 + factor * c3
+            put_four(C, at, r0, r1, r2, r3)
+
+    @device_function
+    def write_one(index, state):
+        """One sum."""
+        C, sums, bias, sizes, part, base, m, n, first_row, first_column, factor = state
+        i, j = integer(index % high), integer(index // high)
+        row, column = integer(first_row + i // 4 * row_gap + i % 4), integer(first_column + j // 4 * column_gap + j % 4)
+        if row < m and column < n:
+            r = sums[i, j]
+            if row_bias:
+                r += get(bias, part * m + row)
+            if column_bias:
+                r += get(bias, column)
+            at = base + row * pitch(sizes) + place(sizes, part, column)
+            if factor != 0:
+                r += factor * get(C, at)
+            put(C, at, r)
+
+    outer_products = _unrolled(outer_product, depth)
+    write_fours, write_ones = _unrolled(write_four, high * across), _unrolled(write_one, high * wide)
+
+    @device_function
+    def multiply(C, extra, A, B, sizes, beta):
+        strips = cuda.shared.array(pairs, number)
+        sums = cuda.local.array((high, wide), number)
+        a = cuda.local.array(high, number)
+        b = cuda.local.array(wide, number)
+        for i in range(high):
+            for j in range(wide):
+                sums[i, j] = number(0)
+        row_sum = number(0)
+
+        thread = integer(cuda.threadIdx.x)
+        chunks = integer(sizes[4])
+        part, chunk = integer(cuda.blockIdx.z // chunks), integer(cuda.blockIdx.z % chunks)
+        m, n, k = extent(sizes, part)
+        m, n, k = integer(m), integer(n), integer(k)
+        first_row, first_column = integer(cuda.blockIdx.y * rows), integer(cuda.blockIdx.x * columns)
+        first, end = integer(chunk * sizes[3]), integer(min(k, (chunk + 1) * sizes[3]))
+
+        line, p, to_a = spread_a(thread)
+        of_a = begin_a(sizes, part, integer(first_row + line), integer(first + p), end)
+        line, p, to_b = spread_b(thread)
+        to_b = integer(to_b + b_strip)
+        of_b = begin_b(sizes, part, integer(first_column + line), integer(first + p), end)
+        across_tile, down_tile = integer(thread % threads_across * 4), integer(thread // threads_across * 4)
+
+        next_a, next_b = read_a(A, of_a, sizes), read_b(B, of_b, sizes)  # 1
+        at_a, at_b = integer(down_tile), integer(b_strip + across_tile)
+        other = integer(pair)  # from a place in this pair of strips to the same one in the other
+        while first < end:
+            write_a(strips, to_a, next_a)  # 2
+            write_b(strips, to_b, next_b)
+            cuda.syncthreads()
+            of_a, of_b = step_a(of_a, sizes), step_b(of_b, sizes)
+            next_a, next_b = read_a(A, of_a, sizes), read_b(B, of_b, sizes)  # 3
+            outer_products(integer(0), (sums, a, b, strips, at_a, at_b))  # 4
+            if row_sums:
+                if thread < rows:
+                    for q in range(depth):
+                        row_sum += get(strips, at_a - down_tile + q * a_pitch + thread)
+            at_a, at_b, to_a, to_b = integer(at_a + other), integer(at_b + other), integer(to_a + other), integer(to_b + other)
+            other, first = integer(-other), integer(first + depth)
+
+        base = chunk * sizes[5]
+        row, column = integer(first_row + down_tile), integer(first_column + across_tile)
+        state = C, sums, extra, sizes, part, base, m, n, row, column, number(beta)
+        if sizes[6] != 0:  # 5
+            write_fours(integer(0), state)
+        else:
+            write_ones(integer(0), state)
+        if row_sums:
+            if cuda.blockIdx.x == 0 and thread < rows and first_row + thread < m:
+                at = first_row + thread if chunks == 1 else base + m * n + first_row + thread
+                if beta != 0:
+                    row_sum += number(beta) * get(extra, at)
+                put(extra, at, row_sum)
+
+    name = f"{product.name} {extra} {rows}x{columns} {dtype} {'four' if vectors else 'one'}".replace(" ", "_")
+    if extra == PLAIN:
+
+        @grid(name=name)
+        def plain(C, A, B, sizes, beta):
+            multiply(C, C, A, B, sizes, beta)
+
+        return plain
+
+    @grid(name=name)
+    def with_extra(C, extra, A, B, sizes, beta):
+        multiply(C, extra, A, B, sizes, beta)
+
+    return with_extra
+
+
+def _carrier(operand: Operand, lines: int, tile: Tile, pitch: int) -> tuple[Any, Any]:
+    """How the threads share a strip of so many lines out: thread → (line, p, place in the strip), and how four are written."""
+    depth, threads = tile.depth, tile.threads
+    fours = depth // 4 if operand.along_p else lines // 4  # that lie one after the other
+    idle = lines * depth // 4 < threads
+    if lines * depth // 4 > threads:
+        raise ValueError(f"{tile}: {threads} threads cannot carry {lines} × {depth} numbers, four each")
+
+    @device_function
+    def along_p(thread):
+        line, p = integer(thread // fours), integer(thread % fours * 4)
+        return line, p, integer(p * pitch + line)
+
+    @device_function
+    def write_apart(strip, at, four):
+        for e in range(4):
+            put(strip, at + e * pitch, four[e])
+
+    @device_function
+    def along_lines(thread):
+        line, p = integer(thread % fours * 4), integer(thread // fours)
+        return line, p, integer(p * pitch + line)
+
+    @device_function
+    def write_four(strip, at, four):
+        put_four(strip, at, four[0], four[1], four[2], four[3])
+
+    spread, write = (along_p, write_apart) if operand.along_p else (along_lines, write_four)
+    if not idle:
+        return spread, write
+
+    @device_function
+    def write_if_mine(strip, at, four):
+        if cuda.threadIdx.x < lines * depth // 4:
+            write(strip, at, four)
+
+    return spread, write_if_mine
+
+
+def _unrolled(f: Any, times: int) -> Any:
+    """``f(index, state)`` for so many indices one after the other, without a loop, which keep ``sums`` out of registers:
+    each index is part of the code."""
+    if times == 1:
+        return f
+    half, rest, middle = _unrolled(f, times // 2), _unrolled(f, times - times // 2), times // 2
+
+    @device_function
+    def both(index, state):
+        half(index, state)
+        rest(integer(index + middle), state)
+
+    return both
+
+
+# ---------------------------------------------------------------------- the launch
+
+
+class Plan(NamedTuple):
+    """The tile, and into how many chunks p is cut."""
+
+    tile: Tile
+    chunk: int
+    chunks: int
+
+
+@cache
+def plan(m: int, n: int, k: int, parts: int) -> Plan:
+    """For products of m × k by k × n numbers, so many of them: the tile that wastes least, with blocks to fill a GPU."""
+
+    def rate(tile: Tile) -> float:
+        blocks = -(-m // tile.rows) * -(-n // tile.columns) * parts
+        used = m * n / (-(-m // tile.rows) * tile.rows * -(-n // tile.columns) * tile.columns)
+        return used * TILES[tile] * min(1.0, blocks * max(1, k // CHUNK) / WAVE)
+
+    tile = max(TILES, key=rate)
+    blocks = -(-m // tile.rows) * -(-n // tile.columns) * parts
+    chunks = max(1, min(WAVE // blocks, k // CHUNK))
+    chunk = -(-k // chunks // tile.depth) * tile.depth
+    return Plan(tile, chunk, max(1, -(-k // chunk)) if chunk else 1)
+
+
+def aligned(*arrays: Any) -> bool:
+    """Whether each array begins where four numbers can be read as one."""
+    return all(array.address % ALIGNMENT == 0 for array in arrays)
+
+
+def multiply(
+    product: Product, C: Any, A: Any, B: Any, beta: float, m: int, n: int, k: int, *, vectors: bool = False, whole: bool = False,
+    extra: str = PLAIN, array: Any = None, parts: int = 1, geometry: tuple[int, ...] = (),
+) -> None:  # fmt: skip
+    """C = β C + A B (+ bias) in one launch, or two where p is cut into chunks.
+
+    ``array`` is what ``extra`` speaks of. m, n and k are those of the largest part; whether all fours are whole and
+    aligned the caller knows: of A and B (``vectors``), and of C's rows (``whole``).
+    """
+    tile, chunk, chunks = plan(m, n, k, parts)
+    blocks = -(-n // tile.columns), -(-m // tile.rows), parts * chunks
+    sums = m if extra == ROW_SUMS else 0
+    sizes = (m, n, k, chunk, chunks, C.size + sums, int(whole), *geometry)
+    if chunks == 1:
+        arrays = (C, A, B) if extra == PLAIN else (C, array, A, B)
+        product_grid(product, tile, C.dtype, vectors, extra)[blocks, tile.threads](*arrays, sizes, beta)
+        return
+    partial = scratch(chunks * (C.size + sums), C.dtype)
+    whole = whole and (C.size + sums) % 4 == 0
+    sizes = (*sizes[:6], int(whole), *geometry)
+    arrays = (partial, partial, A, B) if sums else (partial, A, B)
+    form = ROW_SUMS if sums else PLAIN
+    product_grid(product, tile, C.dtype, vectors, form)[blocks, tile.threads](*arrays, sizes, 0.0)
+    if extra == PLAIN:
+        add_chunks[cover(C.size)](C, partial, chunks, beta)
+    elif sums:
+        add_chunks_and_sums[cover(C.size + sums)](C, array, partial, chunks, beta)
+    else:
+        across = 1 if extra == COLUMN_BIAS else n // C.shape[0]
+        add_chunks_and_bias[cover(C.size)](C, array, partial, chunks, across)
+
+
+@device_function
+def chunk_sum(partial, e, size, chunks):
+    """Σ over the chunks of number e of each, in order."""
+    total = get(partial, e)
+    for chunk in range(1, chunks):
+        total += get(partial, e + chunk * size)
+    return total
+
+
+@grid
+def add_chunks(C, partial, chunks, beta):
+    """C[e] = β C[e] + Σ over the chunks"""
+    for e in range(cuda.grid(1), C.size, cuda.gridsize(1)):
+        total = chunk_sum(partial, e, C.size, chunks)
+        if beta != 0:
+            total += C.dtype.type(beta) * get(C, e)
+        put(C, e, total)
+
+
+@grid
+def add_chunks_and_sums(C, s, partial, chunks, beta):
+    """The same for C and for the sums behind it."""
+    size = C.size + s.size
+    for e in range(cuda.grid(1), size, cuda.gridsize(1)):
+        total = chunk_sum(partial, e, size, chunks)
+        if e < C.size:
+            if beta != 0:
+                total += C.dtype.type(beta) * get(C, e)
+            put(C, e, total)
+        else:
+            if beta != 0:
+                total += C.dtype.type(beta) * get(s, e - C.size)
+            put(s, e - C.size, total)
+
+
+@grid
+def add_chunks_and_bias(C, bias, partial, chunks, across):
+    """C[e] = Σ over the chunks + bias, one of which serves ``across`` numbers side by side"""
+    for e in range(cuda.grid(1), C.size, cuda.gridsize(1)):
+        put(C, e, chunk_sum(partial, e, C.size, chunks) + get(bias, e // across % bias.size))

@@ -1,0 +1,115 @@
+"""Memory as a GPU's threads read it: any contiguous array as one row of numbers, one or four of them at a time.
+
+Four side by side are one instruction (16 bytes of float32, twice 16 of float64), where the address of the first one is a
+multiple of 16. Numba's own indexing, besides, asks at every access whether the index is negative.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+from .device import DeviceFunction, simulated
+
+ALIGNMENT = 16  # bytes
+
+
+class Intrinsic(DeviceFunction):
+    """A device function of (array, index, *values) given as LLVM IR, ``emit(builder, pointer, *values)``.
+
+    It returns as many elements as ``results`` says. The function itself is what the simulator runs.
+    """
+
+    def __init__(self, function: Callable[..., Any], results: int, emit: Callable[..., Any]) -> None:
+        super().__init__(function)
+        self.results, self.emit = results, emit
+
+    @cached_property
+    def compiled(self) -> Any:
+        if simulated():
+            return self.function
+        from numba import types
+        from numba.core.errors import TypingError
+        from numba.cuda.extending import intrinsic
+
+        name, results, emit = self.function.__name__, self.results, self.emit
+
+        def define(array: Any, at: Any, values: int) -> Any:
+            if array.layout != "C":
+                raise TypingError(f"{name} takes contiguous arrays, got {array}")
+            result = (types.void, array.dtype)[results] if results < 2 else types.UniTuple(array.dtype, results)
+
+            def lower(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+                data = context.make_array(array)(context, builder, args[0]).data
+                made = emit(builder, builder.gep(data, [args[1]]), *args[2:])
+                return context.get_dummy_value() if made is None else made
+
+            return result(array, at, *[array.dtype] * values), lower
+
+        by_values = {  # Numba wants as many parameters as the call has
+            0: lambda context, array, at: define(array, at, 0),
+            1: lambda context, array, at, a: define(array, at, 1),
+            4: lambda context, array, at, a, b, c, d: define(array, at, 4),
+        }
+        return intrinsic(by_values[self.function.__code__.co_argcount - 2])
+
+
+def intrinsic(results: int, emit: Callable[..., Any]) -> Callable[[Callable[..., Any]], Intrinsic]:
+    """Decorator: see ``Intrinsic``."""
+    return lambda function: Intrinsic(function, results, emit)
+
+
+def row(array: Any) -> Any:
+    """In the simulator: the array as one row."""
+    return array if array.ndim == 1 else array.reshape(-1)
+
+
+def _load_four(builder: Any, pointer: Any) -> Any:
+    from llvmlite import ir
+
+    vector = builder.load(_four_at(builder, pointer), align=ALIGNMENT)
+    element = vector.type.element
+    four = ir.Constant(ir.ArrayType(element, 4), ir.Undefined)
+    for i in range(4):
+        four = builder.insert_value(four, builder.extract_element(vector, ir.Constant(ir.IntType(32), i)), i)
+    return four
+
+
+def _store_four(builder: Any, pointer: Any, *values: Any) -> None:
+    from llvmlite import ir
+
+    vector = ir.Constant(ir.VectorType(values[0].type, 4), ir.Undefined)
+    for i, value in enumerate(values):
+        vector = builder.insert_element(vector, value, ir.Constant(ir.IntType(32), i))
+    builder.store(vector, _four_at(builder, pointer), align=ALIGNMENT)
+
+
+def _four_at(builder: Any, pointer: Any) -> Any:
+    from llvmlite import ir
+
+    return builder.bitcast(pointer, ir.PointerType(ir.VectorType(pointer.type.pointee, 4)))
+
+
+@intrinsic(1, lambda builder, pointer: builder.load(pointer))
+def get(array, at):
+    """The element number ``at``."""
+    return row(array)[at]
+
+
+@intrinsic(0, lambda builder, pointer, value: builder.store(value, pointer) and None)
+def put(array, at, value):
+    row(array)[at] = value
+
+
+@intrinsic(4, _load_four)
+def get_four(array, at):
+    """The elements from number ``at`` on, the first one at a multiple of 16 bytes."""
+    array = row(array)
+    return array[at], array[at + 1], array[at + 2], array[at + 3]
+
+
+@intrinsic(0, _store_four)
+def put_four(array, at, a, b, c, d):
+    array = row(array)
+    array[at], array[at + 1], array[at + 2], array[at + 3] = a, b, c, d
