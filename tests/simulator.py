@@ -122,7 +122,8 @@ class Schedule:
     def launch(self, function: Callable[[], None], grid: tuple[int, ...], block: tuple[int, ...]) -> None:
         self.written.clear()
         self.read.clear()
-        for self.block, at in enumerate(arranged(list(np.ndindex(*grid)), self.order)):
+        for number, at in enumerate(arranged(list(np.ndindex(*grid)), self.order)):
+            self.block = number
             self.run_block(function, Point(*at), block)
 
     def run_block(self, function: Callable[[], None], at: Point, block: tuple[int, ...]) -> None:

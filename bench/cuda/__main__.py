@@ -8,10 +8,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
-from manualbp_kernels import KERNELS
+from manualbp_kernels import KERNELS, Kernel, look_everywhere
 from manualbp_kernels.cuda.array import DeviceArray
 from manualbp_kernels.cuda.device import Launch
 
@@ -36,6 +37,7 @@ def main() -> int:
     args = parser.parse_args()
     wanted = re.compile(args.only)
 
+    look_everywhere()
     everything = [compiled(launch) for launch in cases(wanted)]
     wrong = [problem for each in everything for problem in report.problems(each)]
     text = "\n\n".join(document(everything, wanted))
@@ -98,31 +100,33 @@ def product(work: Operation) -> tuple[str, int, Launch]:
 
 
 def roofline(work: Operation) -> tuple[str, float, float]:
-    """(title, operations, bytes): each array counted once, and as many bytes again for an output of the first one's size."""
-    sizes = [int(np.prod(shape)) for shape in work.shapes.values()]
-    moved = 4.0 * (sum(sizes) + OUTPUT.get(work.call, sizes[0]))
-    return work.title, work.flops or float(max(sizes)), moved
+    """(title, operations, bytes) of the kernel calls of a work, as ``program.profile`` counts them."""
+    from manualbp.profile import moved, operations
+    from manualbp_kernels.cpu.replay import Call
+
+    from ..engines.manualbp import operation
+
+    calls: list[Call] = []
+
+    def note(kernel: Kernel, place: str) -> Any:
+        return lambda *arguments: calls.append(Call(kernel, arguments))
+
+    with patch.object(Kernel, "form", note):
+        operation(work).step()
+    last = calls[-1]  # some have got ready with others before
+    return work.title, float(operations(last)), float(moved(last))
 
 
-OUTPUT: dict[str, int] = {}
+def step_launches(work: TrainingStep) -> list[Launch]:
+    """What a training step launches."""
+    from ..engines.cuda import training_step
 
-
-def step_launches(work: TrainingStep) -> int:
-    """How many launches a training step makes."""
-    from ..engines.manualbp import build
-
-    net, loss, optimizer = build(work)
-    (x,), (y,) = work.data()
     with recorded() as launches:
-        net.to("cuda")
-        a, b = DeviceArray.from_host(x), DeviceArray.from_host(y)
-        for _ in range(2):
-            launches.clear()
-            loss(net(a), b)
-            net.zero_grad()
-            net.backward_weights(loss.backward())
-            optimizer.step()
-    return len(launches)
+        running = training_step(work)
+        running.step()  # has to make its arrays first
+        launches.clear()
+        running.step()
+        return list(launches)
 
 
 if __name__ == "__main__":

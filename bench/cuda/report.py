@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from manualbp_kernels.cuda.device import Launch
 
@@ -86,26 +87,35 @@ def _bytes(count: float) -> str:
 def product_table(everything: Sequence[Compiled], launches: Sequence[tuple[str, int, Launch]]) -> str:
     """What the inner loop's limits allow the launches (title, operations, launch) of a product tile."""
     found = {(c.launch.grid.name, c.size): c for c in everything}
+    head = ["product", "on", "multiply-adds", "issue", "shared memory", "L2", "full waves", "of the peak", "that is", "time"]
     rows = []
     for title, operations, launch in launches:
         for gpu in GPUS:
-            compiled = found[launch.grid.name, 4]
-            kernel = compiled.made[gpu.capability]
+            kernel = found[launch.grid.name, 4].made[gpu.capability]
             held = resident_blocks(kernel, threads(launch), LIMITS[gpu.capability])
-            one = cycles(kernel.code.hot, gpu, held, threads(launch))
+            loop = cycles(kernel.code.hot, gpu, held, threads(launch))
             waves = wave_share(blocks(launch), held * gpu.processors)
-            share = one.share * waves
+            reached = loop.share * waves * gpu.peak()
+            limits = [_percent(limit / loop.total) for limit in loop[:4]]
             rows.append([
-                title, gpu.name, _part(one.multiply_adds, one), _part(one.issue, one), _part(one.shared, one), _part(one.l2, one),
-                f"{100 * waves:.0f} %", f"**{100 * share:.0f} %**", f"{share * gpu.peak() / 1e12:.1f} TFLOP/s",
-                duration(operations / (share * gpu.peak())),
+                title, gpu.name, *limits, _percent(waves), f"**{_percent(loop.share * waves)}**",
+                f"{reached / 1e12:.1f} TFLOP/s", duration(operations / reached),
             ])  # fmt: skip
-    head = ["product", "on", "multiply-adds", "issue", "shared memory", "L2", "full waves", "of the peak", "that is", "time"]
     return table(head, rows)
 
 
-def _part(limit: float, of: Any) -> str:
-    return f"{100 * limit / of.total:.0f} %"
+def _percent(part: float) -> str:
+    return f"{100 * part:.0f} %"
+
+
+def launches_table(steps: Sequence[tuple[str, Sequence[Launch]]]) -> str:
+    """Rows (title, launches of a training step)."""
+    rows = []
+    for title, launches in steps:
+        kinds = Counter(launch.grid.name for launch in launches)
+        said = ", ".join(f"{name} × {count}" if count > 1 else name for name, count in kinds.items())
+        rows.append([title, str(len(launches)), said])
+    return table(["one training step", "launches", "of"], rows)
 
 
 def roofline_table(works: Sequence[tuple[str, float, float]]) -> str:

@@ -59,7 +59,7 @@ GPUS = (A100, H100)
 
 
 def resident_blocks(kernel: Assembled, threads: int, limits: Limits) -> int:
-    """Blocks of one kernel that a multiprocessor holds at a time: registers go to warps in steps of 256, shared memory in KiB."""
+    """Blocks of one kernel that a multiprocessor holds at a time. Registers come in steps of 256, shared memory in KiB."""
     warps = math.ceil(threads / WARP)
     by_registers = limits.registers // (warps * math.ceil(kernel.registers * WARP / 256) * 256)
     shared = math.ceil(kernel.shared / 1024) * 1024 + limits.reserved if kernel.shared else 0
