@@ -82,7 +82,8 @@ def module() -> Any:
         from numba import cuda as numba_cuda
     except ImportError as error:
         raise RuntimeError(f"no CUDA: {error}; install it with pip install 'manualbp[cuda]'") from None
-    config.CUDA_LOW_OCCUPANCY_WARNINGS = 0  # a small network is small
+    for settings in (config, getattr(numba_cuda, "config", config)):  # NVIDIA's package has its own
+        settings.CUDA_LOW_OCCUPANCY_WARNINGS = 0  # a small network is small
     if not simulated():
         _check(numba_cuda)
     return numba_cuda
@@ -152,8 +153,10 @@ class Grid:
         for argument in args:
             if argument is None or isinstance(argument, np.ndarray):
                 raise TypeError(f"{self.name} takes arrays of the GPU, got a {type(argument).__name__}")
-        for launches in _counting:
-            launches.append(Launch(self, configuration, args))
+        for made, dry in _noting:
+            made.append(Launch(self, configuration, args))
+            if dry:
+                return
         arguments = [a.handle if isinstance(a, DeviceArray) else a for a in args]
         self.compiled[configuration](*arguments)
 
@@ -231,18 +234,18 @@ class Launch(NamedTuple):
     arguments: tuple[Any, ...]
 
 
-_counting: list[list[Launch]] = []
+_noting: list[tuple[list[Launch], bool]] = []
 
 
 @contextmanager
-def launches() -> Iterator[list[Launch]]:
-    """``with launches() as made: ...`` notes every launch; ``len(made)`` is their number."""
+def launches(dry: bool = False) -> Iterator[list[Launch]]:
+    """``with launches() as made: ...`` notes every launch; ``len(made)`` is their number. A dry one is not made, only noted."""
     made: list[Launch] = []
-    _counting.append(made)
+    _noting.append((made, dry))
     try:
         yield made
     finally:
-        _counting[:] = [noting for noting in _counting if noting is not made]
+        _noting[:] = [noting for noting in _noting if noting[0] is not made]
 
 
 @cache
