@@ -27,7 +27,7 @@ def to_device(x: Any) -> Any:
         return x
     if hasattr(x, "__cuda_array_interface__"):
         return DeviceArray.wrap(x)
-    return DeviceArray.from_host(np.ascontiguousarray(x))
+    return DeviceArray.from_host(np.asarray(x, order="C"))
 
 
 class OnDevice(Workspace):

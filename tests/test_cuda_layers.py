@@ -92,10 +92,9 @@ def test_inputs_are_taken_where_they_lie():
     y = layer(x)
     assert layer.cache[0] is x
     assert layer(x) is not y
-    held = y.address
     del y
-    layer(x)
-    assert held in (layer(x).address, layer._buffers["y"].address), "and used again when nobody does"
+    addresses = {layer(x).address for _ in range(3)}
+    assert len(addresses) == 1, "and written again when nobody does"
 
 
 def test_a_view_holds_a_result_too():
@@ -240,7 +239,10 @@ def test_an_optimizer_goes_with_its_network(case):
         states = one.state_dict(), other.state_dict()
         assert states[0].keys() == states[1].keys()
         for name, value in states[0].items():
-            assert_close(states[1][name], value, terms=4)
+            if name.endswith(".step"):
+                np.testing.assert_array_equal(states[1][name], value)
+            else:
+                assert_close(states[1][name], value, terms=4)
 
 
 def test_an_optimizer_made_on_the_gpu():
