@@ -13,7 +13,9 @@ from manualbp_kernels.cuda.memory import get
 
 pytestmark = [
     pytest.mark.usefixtures("gpu"),
-    pytest.mark.skipif(not device.simulated(), reason="orders and watches simulated threads, which those of a GPU do not allow"),
+    pytest.mark.skipif(
+        not device.simulated(), reason="orders and watches threads, which a real GPU does not allow"
+    ),
 ]
 each_kernel = pytest.mark.parametrize("name", list(KERNELS))
 each_order = pytest.mark.parametrize("order", ORDERS)

@@ -7,7 +7,7 @@ those of a real GPU and not the simulator's. Nothing is computed: numbers that c
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from manualbp_kernels.cuda import device
 from manualbp_kernels.cuda.array import DeviceArray
-from manualbp_kernels.cuda.device import Grid, Launch
+from manualbp_kernels.cuda.device import Launch
 
 if device.simulated():
     raise SystemExit("unset NUMBA_ENABLE_CUDASIM: the simulator's tiles are not those of a GPU")
@@ -23,18 +23,14 @@ if device.simulated():
 
 @contextmanager
 def recorded() -> Iterator[list[Launch]]:
-    """``with recorded() as launches: ...`` notes the launches inside, and makes none."""
-    launches: list[Launch] = []
-
-    def note(grid: Grid, configuration: tuple[Any, ...], *arguments: Any) -> None:
-        launches.append(Launch(grid, configuration, arguments))
-
-    with ExitStack() as stack:
-        stack.enter_context(patch.object(Grid, "_launch", note))
-        stack.enter_context(patch.object(device, "simulated", lambda: True))  # arrays are the host's
-        stack.enter_context(patch.object(device, "module", lambda: None))
+    """``with recorded() as made: ...`` notes the launches inside, and makes none."""
+    with (
+        patch.object(device, "simulated", lambda: True),  # arrays are the host's
+        patch.object(device, "module", lambda: None),
+        device.launches(dry=True) as made,
+    ):
         device._scratch.cache_clear()
-        yield launches
+        yield made
         device._scratch.cache_clear()
 
 
