@@ -66,12 +66,14 @@ class Operand(NamedTuple):
 
     Attributes:
         along_p: whether the four lie along p; else along the rows of A or the columns of B, its *lines*.
+        p_first: whether neighbouring threads are neighbours along p; else along the lines.
         begin: (sizes, part, line, p, end) → state; p < end are there.
         read: (array, state, sizes) → four numbers, zeros where there are none.
         step: (state, sizes) → the state ``Tile.depth`` further along p.
     """
 
     along_p: bool
+    p_first: bool
     begin: Any
     read: Any
     step: Any
@@ -120,8 +122,8 @@ def product_grid(product: Product, tile: Tile, dtype: Any, vectors: bool, extra:
     rows, columns, depth, down, across = tile
     number = dtype.type
     left, right = product.left(tile, number, vectors), product.right(tile, number, vectors)
-    _, begin_a, read_a, step_a = left
-    _, begin_b, read_b, step_b = right
+    begin_a, read_a, step_a = left[2:]
+    begin_b, read_b, step_b = right[2:]
     extent, place, pitch = product.extent, product.place, product.pitch
     a_pitch, b_pitch = rows + PAD, columns + PAD
     b_strip, pair = depth * a_pitch, depth * (a_pitch + b_pitch)
@@ -147,9 +149,15 @@ def product_grid(product: Product, tile: Tile, dtype: Any, vectors: bool, extra:
                 sums[i, j] += a[i] * b[j]
 
     @device_function
+    def find_place(j, state):
+        """Where in C column j of the thread's sums lies."""
+        places, sizes, part, first_column = state
+        places[j] = place(sizes, part, integer(first_column + j // 4 * column_gap + j % 4))
+
+    @device_function
     def write_four(index, state):
         """Four sums side by side, as one access."""
-        C, sums, bias, sizes, part, base, m, n, first_row, first_column, factor = state
+        C, sums, places, bias, sizes, part, base, m, n, first_row, first_column, factor = state
         i, j = integer(index % high), integer(index // high * 4)
         row, column = integer(first_row + i // 4 * row_gap + i % 4), integer(first_column + j // 4 * column_gap)
         if row < m and column < n:
@@ -160,7 +168,7 @@ def product_grid(product: Product, tile: Tile, dtype: Any, vectors: bool, extra:
             if column_bias:
                 r0, r1 = r0 + get(bias, column), r1 + get(bias, column + 1)
                 r2, r3 = r2 + get(bias, column + 2), r3 + get(bias, column + 3)
-            at = base + row * pitch(sizes) + place(sizes, part, column)
+            at = base + row * pitch(sizes) + places[j]
             if factor != 0:
                 c0, c1, c2, c3 = get_four(C, at)
                 r0, r1, r2, r3 = r0 + factor * c0, r1 + factor * c1, r2 + factor * c2, r3 + factor * c3
@@ -169,7 +177,7 @@ def product_grid(product: Product, tile: Tile, dtype: Any, vectors: bool, extra:
     @device_function
     def write_one(index, state):
         """One sum."""
-        C, sums, bias, sizes, part, base, m, n, first_row, first_column, factor = state
+        C, sums, places, bias, sizes, part, base, m, n, first_row, first_column, factor = state
         i, j = integer(index % high), integer(index // high)
         row, column = integer(first_row + i // 4 * row_gap + i % 4), integer(first_column + j // 4 * column_gap + j % 4)
         if row < m and column < n:
@@ -178,12 +186,12 @@ def product_grid(product: Product, tile: Tile, dtype: Any, vectors: bool, extra:
                 r += get(bias, part * m + row)
             if column_bias:
                 r += get(bias, column)
-            at = base + row * pitch(sizes) + place(sizes, part, column)
+            at = base + row * pitch(sizes) + places[j]
             if factor != 0:
                 r += factor * get(C, at)
             put(C, at, r)
 
-    outer_products = _unrolled(outer_product, depth)
+    outer_products, find_places = _unrolled(outer_product, depth), _unrolled(find_place, wide)
     write_fours, write_ones = _unrolled(write_four, high * across), _unrolled(write_one, high * wide)
 
     @device_function
@@ -192,6 +200,7 @@ def product_grid(product: Product, tile: Tile, dtype: Any, vectors: bool, extra:
         sums = cuda.local.array((high, wide), number)
         a = cuda.local.array(high, number)
         b = cuda.local.array(wide, number)
+        places = cuda.local.array(wide, np.int64)
         for i in range(high):
             for j in range(wide):
                 sums[i, j] = number(0)
@@ -231,7 +240,8 @@ def product_grid(product: Product, tile: Tile, dtype: Any, vectors: bool, extra:
 
         base = chunk * sizes[5]
         row, column = integer(first_row + down_tile), integer(first_column + across_tile)
-        state = C, sums, extra, sizes, part, base, m, n, row, column, number(beta)
+        find_places(integer(0), (places, sizes, part, column))
+        state = C, sums, places, extra, sizes, part, base, m, n, row, column, number(beta)
         if sizes[6] != 0:  # 5
             write_fours(integer(0), state)
         else:
@@ -261,15 +271,17 @@ def product_grid(product: Product, tile: Tile, dtype: Any, vectors: bool, extra:
 
 def _carrier(operand: Operand, lines: int, tile: Tile, pitch: int) -> tuple[Any, Any]:
     """How the threads share a strip of so many lines out: thread → (line, p, place in the strip), and how four are written."""
-    depth, threads = tile.depth, tile.threads
-    fours = depth // 4 if operand.along_p else lines // 4  # that lie one after the other
-    idle = lines * depth // 4 < threads
-    if lines * depth // 4 > threads:
-        raise ValueError(f"{tile}: {threads} threads cannot carry {lines} × {depth} numbers, four each")
+    units = lines * tile.depth // 4  # of four
+    if units > tile.threads:
+        raise ValueError(f"{tile}: {tile.threads} threads cannot carry {lines} × {tile.depth} numbers, four each")
+    p_four, line_four = (4, 1) if operand.along_p else (1, 4)
+    p_turn, line_turn = (tile.depth // p_four, units) if operand.p_first else (units, lines // line_four)
+    p_each, line_each = (1, p_turn) if operand.p_first else (line_turn, 1)
 
     @device_function
-    def along_p(thread):
-        line, p = integer(thread // fours), integer(thread % fours * 4)
+    def spread(thread):
+        p = integer(thread // p_each % p_turn * p_four)
+        line = integer(thread // line_each % line_turn * line_four)
         return line, p, integer(p * pitch + line)
 
     @device_function
@@ -278,24 +290,19 @@ def _carrier(operand: Operand, lines: int, tile: Tile, pitch: int) -> tuple[Any,
             put(strip, at + e * pitch, four[e])
 
     @device_function
-    def along_lines(thread):
-        line, p = integer(thread % fours * 4), integer(thread // fours)
-        return line, p, integer(p * pitch + line)
-
-    @device_function
     def write_four(strip, at, four):
         put_four(strip, at, four[0], four[1], four[2], four[3])
 
-    spread, write = (along_p, write_apart) if operand.along_p else (along_lines, write_four)
-    if not idle:
+    write = write_apart if operand.along_p else write_four
+    if units == tile.threads:
         return spread, write
 
     @device_function
-    def write_if_mine(strip, at, four):
-        if cuda.threadIdx.x < lines * depth // 4:
+    def write_if_there(strip, at, four):
+        if cuda.threadIdx.x < units:
             write(strip, at, four)
 
-    return spread, write_if_mine
+    return spread, write_if_there
 
 
 def _unrolled(f: Any, times: int) -> Any:
@@ -325,17 +332,18 @@ class Plan(NamedTuple):
 
 
 @cache
-def plan(m: int, n: int, k: int, parts: int) -> Plan:
+def plan(m: int, n: int, k: int, parts: int, chunked: bool) -> Plan:
     """For products of m × k by k × n numbers, so many of them: the tile that wastes least, with blocks to fill a GPU."""
+    most = max(1, k // CHUNK) if chunked else 1
 
     def rate(tile: Tile) -> float:
         blocks = -(-m // tile.rows) * -(-n // tile.columns) * parts
         used = m * n / (-(-m // tile.rows) * tile.rows * -(-n // tile.columns) * tile.columns)
-        return used * TILES[tile] * min(1.0, blocks * max(1, k // CHUNK) / WAVE)
+        return used * TILES[tile] * min(1.0, blocks * most / WAVE)
 
     tile = max(TILES, key=rate)
     blocks = -(-m // tile.rows) * -(-n // tile.columns) * parts
-    chunks = max(1, min(WAVE // blocks, k // CHUNK))
+    chunks = max(1, min(WAVE // blocks, most))
     chunk = -(-k // chunks // tile.depth) * tile.depth
     return Plan(tile, chunk, max(1, -(-k // chunk)) if chunk else 1)
 
@@ -345,36 +353,40 @@ def aligned(*arrays: Any) -> bool:
     return all(array.address % ALIGNMENT == 0 for array in arrays)
 
 
+def no_geometry(depth: int) -> tuple[int, ...]:
+    return ()
+
+
 def multiply(
     product: Product, C: Any, A: Any, B: Any, beta: float, m: int, n: int, k: int, *, vectors: bool = False, whole: bool = False,
-    extra: str = PLAIN, array: Any = None, parts: int = 1, geometry: tuple[int, ...] = (),
+    extra: str = PLAIN, array: Any = None, across: int = 1, parts: int = 1, chunked: bool = True,
+    geometry: Callable[[int], tuple[int, ...]] = no_geometry,
 ) -> None:  # fmt: skip
     """C = β C + A B (+ bias) in one launch, or two where p is cut into chunks.
 
-    ``array`` is what ``extra`` speaks of. m, n and k are those of the largest part; whether all fours are whole and
-    aligned the caller knows: of A and B (``vectors``), and of C's rows (``whole``).
+    ``array`` is what ``extra`` speaks of; one bias serves ``across`` numbers side by side. Whether all fours are whole and
+    aligned the caller knows: of A and B (``vectors``), and of C's rows (``whole``). ``geometry`` gives, for the tile's
+    depth, what stands in ``sizes`` behind the first ones.
     """
-    tile, chunk, chunks = plan(m, n, k, parts)
+    tile, chunk, chunks = plan(m, n, k, parts, chunked)
     blocks = -(-n // tile.columns), -(-m // tile.rows), parts * chunks
     sums = m if extra == ROW_SUMS else 0
-    sizes = (m, n, k, chunk, chunks, C.size + sums, int(whole), *geometry)
+    result = C.size + sums
+    whole = whole and (chunks == 1 or result % 4 == 0)
+    sizes = (m, n, k, chunk, chunks, result, int(whole), *geometry(tile.depth))
     if chunks == 1:
         arrays = (C, A, B) if extra == PLAIN else (C, array, A, B)
         product_grid(product, tile, C.dtype, vectors, extra)[blocks, tile.threads](*arrays, sizes, beta)
         return
-    partial = scratch(chunks * (C.size + sums), C.dtype)
-    whole = whole and (C.size + sums) % 4 == 0
-    sizes = (*sizes[:6], int(whole), *geometry)
-    arrays = (partial, partial, A, B) if sums else (partial, A, B)
-    form = ROW_SUMS if sums else PLAIN
+    partial = scratch(chunks * result, C.dtype)
+    arrays, form = ((partial, partial, A, B), ROW_SUMS) if sums else ((partial, A, B), PLAIN)
     product_grid(product, tile, C.dtype, vectors, form)[blocks, tile.threads](*arrays, sizes, 0.0)
     if extra == PLAIN:
-        add_chunks[cover(C.size)](C, partial, chunks, beta)
+        add_chunks[cover(result)](C, partial, chunks, beta)
     elif sums:
-        add_chunks_and_sums[cover(C.size + sums)](C, array, partial, chunks, beta)
+        add_chunks_and_sums[cover(result)](C, array, partial, chunks, beta)
     else:
-        across = 1 if extra == COLUMN_BIAS else n // C.shape[0]
-        add_chunks_and_bias[cover(C.size)](C, array, partial, chunks, across)
+        add_chunks_and_bias[cover(result)](C, array, partial, chunks, across)
 
 
 @device_function

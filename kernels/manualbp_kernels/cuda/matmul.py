@@ -16,7 +16,7 @@ from .memory import get, get_four
 
 
 def along_p(own: int) -> Any:
-    """The operand of a matrix (lines, k); ``own`` is where in ``sizes`` the number of lines stands."""
+    """The operand of a matrix (lines, k), those of all parts below each other; ``own`` is where in ``sizes`` the number of lines stands."""
 
     def operand(tile: Tile, number: Any, vectors: bool) -> Operand:
         depth = tile.depth
@@ -24,7 +24,7 @@ def along_p(own: int) -> Any:
         @device_function
         def begin(sizes, part, line, p, end):
             """(place, how many of the four and those after them are there)"""
-            return line * sizes[2] + p, integer(end - p if line < sizes[own] else 0)
+            return (part * sizes[own] + line) * sizes[2] + p, integer(end - p if line < sizes[own] else 0)
 
         @device_function
         def read_one_by_one(M, state, sizes):
@@ -48,7 +48,7 @@ def along_p(own: int) -> Any:
         def step(state, sizes):
             return state[0] + depth, integer(state[1] - depth)
 
-        return Operand(True, begin, read_four if vectors else read_one_by_one, step)
+        return Operand(True, True, begin, read_four if vectors else read_one_by_one, step)
 
     return operand
 
@@ -86,7 +86,7 @@ def along_lines(own: int) -> Any:
         def step(state, sizes):
             return state[0] + depth * sizes[own], integer(state[1] - depth), state[2]
 
-        return Operand(False, begin, read_four if vectors else read_one_by_one, step)
+        return Operand(False, False, begin, read_four if vectors else read_one_by_one, step)
 
     return operand
 
@@ -97,8 +97,8 @@ def whole_matrix(sizes, part):
 
 
 @device_function
-def column_itself(sizes, part, j):
-    return j
+def column_of_part(sizes, part, j):
+    return part * sizes[0] * sizes[1] + j
 
 
 @device_function
@@ -107,7 +107,7 @@ def row_of_columns(sizes):
 
 
 M, N = 0, 1  # where sizes holds them
-LIKE_A_MATRIX = (whole_matrix, column_itself, row_of_columns)
+LIKE_A_MATRIX = (whole_matrix, column_of_part, row_of_columns)
 NN = Product("nn", along_p(M), along_lines(N), *LIKE_A_MATRIX)
 NT = Product("nt", along_p(M), along_p(N), *LIKE_A_MATRIX)
 TN = Product("tn", along_lines(M), along_lines(N), *LIKE_A_MATRIX)
