@@ -6,6 +6,7 @@ import argparse
 import re
 import sys
 from collections.abc import Iterator
+from itertools import chain, product
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -26,7 +27,8 @@ from .roofline import LIMITS
 
 PAGE = Path("docs/cuda.md")
 TESTS = Path(__file__).parents[2] / "tests"
-DRAWS = 4  # of each kernel case: with and without bias, and so on
+DRAWS = 4  # of each kernel case
+SAMPLES = 4  # the most that a recurrent kernel's case has
 PRODUCTS = (matmul(4096), matmul(1024), matmul(25088, 64, 288))
 
 
@@ -38,7 +40,7 @@ def main() -> int:
     wanted = re.compile(args.only)
 
     look_everywhere()
-    everything = [compiled(launch) for launch in cases(wanted)]
+    everything = [compiled(launch) for launch in grids(wanted)]
     wrong = [problem for each in everything for problem in report.problems(each)]
     text = "\n\n".join(document(everything, wanted))
     print(text)
@@ -52,7 +54,7 @@ def document(everything: list[Compiled], wanted: re.Pattern[str]) -> Iterator[st
     yield report.heading()
     yield report.kernel_table(everything)
     if wanted.search("matmul_nn"):
-        yield report.product_table(everything, [product(work) for work in PRODUCTS])
+        yield report.product_table(everything, [tiles(work) for work in PRODUCTS])
     if not wanted.pattern:
         yield report.roofline_table([roofline(work) for work in (PRODUCTS[0], *OPERATIONS)])
         yield report.launches_table([(work.title, step_launches(work)) for work in STEPS])
@@ -61,24 +63,47 @@ def document(everything: list[Compiled], wanted: re.Pattern[str]) -> Iterator[st
 # ---------------------------------------------------------------------- what is launched
 
 
-def cases(wanted: re.Pattern[str]) -> Iterator[Launch]:
-    """One launch of each grid for each combination of argument types, from the kernel cases of the tests."""
+def grids(wanted: re.Pattern[str]) -> Iterator[Launch]:
+    """One launch of each grid for each combination of argument types: of the tests' kernel cases, and of training steps."""
+    launches = chain(
+        *(case(name, dtype) for name, dtype in product(filter(wanted.search, KERNELS), ("float32", "float64"))),
+        *(step_launches(work) for work in STEPS if not wanted.pattern),
+    )
+    seen = set()
+    for launch in launches:
+        key = launch.grid.name, signature(launch.arguments)
+        if key not in seen:
+            seen.add(key)
+            yield launch
+
+
+def case(name: str, dtype: str) -> list[Launch]:
+    """Of a kernel: small sizes, with and without bias and so on, and large ones where these have other tiles."""
     sys.path.insert(0, str(TESTS))
     from cases import KERNELS as CASES  # type: ignore[import-not-found, unused-ignore]
     from cases import Draw
 
-    seen = set()
-    for name, kernel in KERNELS.items():
-        for dtype in ("float32", "float64"):
-            for seed in range(DRAWS if wanted.search(name) else 0):
-                arguments = CASES[name].arguments(Draw(np.random.default_rng(seed), dtype))
-                with recorded() as launches:
-                    kernel.form("cuda")(*on_device(arguments))
-                for launch in launches:
-                    key = launch.grid.name, signature(launch.arguments)
-                    if key not in seen:
-                        seen.add(key)
-                        yield launch
+    class Large(Draw):  # type: ignore[misc, unused-ignore]
+        """Numbers do not matter, so none are drawn."""
+
+        def sizes(self, count: int, high: int = 9) -> tuple[int, ...]:
+            return (2048,) * count if count < 4 else (256, 1, 64, 32 << self.pick(0, 3))  # N, groups, C, O
+
+        def __call__(self, *shape: int) -> Any:
+            return np.empty(shape, self.dtype)
+
+    def many_samples(low: int, high: int) -> int:
+        return 160 if high == SAMPLES else high
+
+    drawn = [Draw(np.random.default_rng(seed), dtype) for seed in range(DRAWS)]
+    if re.match("matmul|linear|conv2d", name):
+        drawn += [Large(np.random.default_rng(seed), dtype) for seed in range(2 * DRAWS)]
+    if re.match("rnn|lstm|gru", name):
+        drawn.append(Large(np.random.default_rng(0), dtype, pick=many_samples))
+    with recorded() as launches:
+        for draw in drawn:
+            KERNELS[name].form("cuda")(*on_device(CASES[name].arguments(draw)))
+    return list(launches)
 
 
 def compiled(launch: Launch) -> Compiled:
@@ -91,7 +116,7 @@ def compiled(launch: Launch) -> Compiled:
 # ---------------------------------------------------------------------- works
 
 
-def product(work: Operation) -> tuple[str, int, Launch]:
+def tiles(work: Operation) -> tuple[str, int, Launch]:
     (m, k), (_, n) = work.shapes.values()
     A, B, C = (np.empty(shape, np.float32) for shape in ((m, k), (k, n), (m, n)))
     with recorded() as launches:
