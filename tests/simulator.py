@@ -116,14 +116,18 @@ class Schedule:
         self.order, self.watch = order, watch
         self.idle: list[Worker] = []
         self.block = self.thread = self.epoch = 0
+        self.fenced = False
+        self.drawn: dict[int, dict[int, int]] = {}  # address of a counter → who has counted there, and in which epoch
+        self.after: dict[int, int] = {}  # blocks that this one comes after, up to which epoch of theirs
         self.written: dict[int, Touch] = {}
         self.read: dict[int, list[Touch]] = {}
 
     def launch(self, function: Callable[[], None], grid: tuple[int, ...], block: tuple[int, ...]) -> None:
         self.written.clear()
         self.read.clear()
+        self.drawn.clear()
         for number, at in enumerate(arranged(list(np.ndindex(*grid)), self.order)):
-            self.block = number
+            self.block, self.fenced, self.after = number, False, {}
             self.run_block(function, Point(*at), block)
 
     def run_block(self, function: Callable[[], None], at: Point, block: tuple[int, ...]) -> None:
@@ -181,7 +185,15 @@ class Schedule:
 
     def _compare(self, now: Touch, before: Touch | None) -> None:
         if before and before.at_once(now.block, now.epoch, now.thread):
-            raise Race(f"{now} while {before}")
+            if before.shared or before.block == now.block or before.epoch > self.after.get(before.block, -1):
+                raise Race(f"{now} while {before}")
+
+    def draw(self, address: int) -> None:
+        """An atomic addition: what blocks did before they counted there, behind a fence, is over for who counts after them."""
+        drawn = self.drawn.setdefault(address, {})
+        self.after.update(drawn)
+        if self.fenced:
+            drawn[self.block] = self.epoch
 
 
 class Touch(NamedTuple):
@@ -293,6 +305,15 @@ def scheduled(order: str = "forward", watch: bool = True) -> Iterator[None]:
         def _count(self, dtype: Any) -> int:
             return self._dynshared_size // kernelapi.numpy_support.as_dtype(dtype).itemsize
 
+    class Atomic(kernelapi.FakeCUDAAtomic):
+        """Counts, and is no access that could be part of a race."""
+
+        def add(self, array: Any, index: Any, value: Any) -> Any:
+            schedule.draw(array._locate(index if isinstance(index, tuple) else (index,)))
+            old = array._values[index]
+            array._values[index] += value  # no other thread runs meanwhile
+            return old
+
     class Local(kernelapi.FakeCUDALocal):
         def array(self, shape: Any, dtype: Any) -> Any:
             return unwritten(shape, dtype)
@@ -302,6 +323,9 @@ def scheduled(order: str = "forward", watch: bool = True) -> Iterator[None]:
             dtype = kernelapi.numpy_support.as_dtype(dtype)
         return np.full(shape, np.nan if np.dtype(dtype).kind == "f" else np.iinfo(dtype).max // 3, dtype)
 
+    def fence(module: Any) -> None:
+        schedule.fenced = True
+
     def argument(array: Any) -> Cells:
         return Cells(array._ary, schedule, False)
 
@@ -310,6 +334,8 @@ def scheduled(order: str = "forward", watch: bool = True) -> Iterator[None]:
         (kernel, "FakeWithinKernelCUDAArray"): argument,
         (kernelapi, "FakeCUDAShared"): Shared,
         (kernelapi, "FakeCUDALocal"): Local,
+        (kernelapi, "FakeCUDAAtomic"): Atomic,
+        (kernelapi.FakeCUDAModule, "threadfence"): fence,
     }
     before = {(module, name): getattr(module, name) for module, name in ours}
     for (module, name), new in ours.items():

@@ -10,12 +10,11 @@ from manualbp_kernels import KERNELS
 from manualbp_kernels.cuda import DeviceArray, device
 from manualbp_kernels.cuda.device import cuda, device_function, grid
 from manualbp_kernels.cuda.memory import get
+from manualbp_kernels.cuda.reduce import last_block
 
 pytestmark = [
     pytest.mark.usefixtures("gpu"),
-    pytest.mark.skipif(
-        not device.simulated(), reason="orders and watches threads, which a real GPU does not allow"
-    ),
+    pytest.mark.skipif(not device.simulated(), reason="orders and watches threads, which a real GPU does not allow"),
 ]
 each_kernel = pytest.mark.parametrize("name", list(KERNELS))
 each_order = pytest.mark.parametrize("order", ORDERS)
@@ -122,6 +121,28 @@ def beyond(y, at):
 def before(y, at):
     if cuda.grid(1) == 0:
         y[0] = get(y, at)
+
+
+@grid
+def sums_of_blocks(total, parts, tickets, patient):
+    """The last block adds up what the others wrote; with no patience block 1 does, whoever is last."""
+    if cuda.threadIdx.x == 0:
+        parts[cuda.blockIdx.x] = 1
+    last = last_block(tickets, 0, 3) if patient else cuda.blockIdx.x == 1
+    if last and cuda.threadIdx.x == 0:
+        total[0] = parts[0] + parts[1] + parts[2]
+
+
+@each_order
+def test_blocks_that_wait_for_the_last_one_are_no_race(order):
+    total, parts = (DeviceArray.from_host(np.zeros(n)) for n in (1, 3))
+    with scheduled(order):
+        for _ in range(2):  # the tickets are as they were
+            total.fill(0)
+            sums_of_blocks[3, 2](total, parts, device.tickets(), True)
+            assert total.item() == 3
+        with pytest.raises(Race, match="global memory"):
+            sums_of_blocks[3, 2](total, parts, device.tickets(), False)
 
 
 @each_order

@@ -24,6 +24,24 @@ def block_sum(value):
     return parts[0]
 
 
+@device_function
+def last_block(tickets, at, blocks):
+    """Whether this is the last of so many blocks to come here; it then sees all that the others wrote before they came.
+
+    Every thread of a block must call it, and all get the same answer. Tickets are integers: nothing is added up here whose
+    sum would depend on who comes first.
+    """
+    drawn = cuda.shared.array(1, np.int32)
+    cuda.threadfence()
+    cuda.syncthreads()
+    if cuda.threadIdx.x == 0:
+        drawn[0] = cuda.atomic.add(tickets, at, 1)
+        if drawn[0] == blocks - 1:
+            tickets[at] = 0  # for the next launch
+    cuda.syncthreads()
+    return drawn[0] == blocks - 1
+
+
 @grid
 def sum_vector(s, x):
     """s[0] = Σ x[i], in one block."""

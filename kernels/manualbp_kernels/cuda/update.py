@@ -1,7 +1,6 @@
-"""Optimizer updates on a GPU: one pass over parameters, gradients and memories.
+"""Optimizer updates on a GPU: one launch, one pass over parameters, gradients and memories.
 
-All blocks read the number of the step and only one thread may change it. Where one block does everything it does so at the
-end, else a launch of its own does so before; ``counted`` says which.
+All blocks read the number of the step, and the last one to finish counts it.
 """
 
 from __future__ import annotations
@@ -10,50 +9,34 @@ import numpy as np
 
 from ..cpu.like import like
 from ..update import adagrad, adam, rmsprop, sgd
-from .device import ONE_BLOCK, THREADS, cover, cuda, device_function, grid
+from .device import cover, cuda, device_function, grid, tickets
+from .reduce import last_block
 
 
-@grid
-def count_step(step):
-    """step += 1"""
-    step[0] += 1
-
-
-def launch(update, p, step, *arguments):
-    """``update`` over the elements of p, with the step counted."""
-    counted = p.size > ONE_BLOCK
-    if counted:
-        count_step[1, 1](step)
-    update[cover(p.size) if counted else (1, THREADS)](p, step, *arguments, counted)
+def launch(update, p, *arguments):
+    """``update`` over the elements of p, as many blocks as that takes."""
+    update[cover(p.size)](p, *arguments, tickets())
 
 
 @device_function
-def number_of(step, counted):
-    """Of this step, from 1."""
-    return step[0] if counted else step[0] + 1
-
-
-@device_function
-def finish(step, counted):
-    """Count the step once every thread of the one block has read it."""
-    if not counted:
-        cuda.syncthreads()
-        if cuda.threadIdx.x == 0:
-            step[0] += 1
+def count(step, tickets):
+    """step += 1, once every block has read it."""
+    if last_block(tickets, 0, cuda.gridDim.x) and cuda.threadIdx.x == 0:
+        step[0] += 1
 
 
 @grid
-def sgd_grid(p, step, v, g, hyper, nesterov, counted):
+def sgd_grid(p, step, v, g, hyper, nesterov, tickets):
     one = g[0]
     lr, momentum, keep, decay = like(one, hyper[0]), like(one, hyper[1]), like(one, 1 - hyper[2]), like(one, hyper[3])
-    begins = number_of(step, counted) == 1
+    begins = step[0] == 0
     for i in range(cuda.grid(1), p.size, cuda.gridsize(1)):
         d = g[i] + decay * p[i]
         if momentum != 0:
             v[i] = d if begins else momentum * v[i] + keep * d
             d = d + momentum * v[i] if nesterov else v[i]
         p[i] -= lr * d
-    finish(step, counted)
+    count(step, tickets)
 
 
 @sgd.cuda
@@ -62,10 +45,10 @@ def sgd_cuda(p, v, step, g, hyper, nesterov):
 
 
 @grid
-def adam_grid(p, step, m, v, g, hyper, decoupled, counted):
+def adam_grid(p, step, m, v, g, hyper, decoupled, tickets):
     rates = cuda.shared.array(2, np.float64)  # powers of float64 are costly: once a block
     if cuda.threadIdx.x == 0:
-        t = number_of(step, counted)
+        t = step[0] + 1
         rates[0] = hyper[0] / (1 - hyper[1] ** t)
         rates[1] = np.sqrt(1 - hyper[2] ** t)
     cuda.syncthreads()
@@ -79,7 +62,7 @@ def adam_grid(p, step, m, v, g, hyper, decoupled, counted):
         m[i] += slow1 * (d - m[i])
         v[i] = beta2 * v[i] + slow2 * d * d
         p[i] = value - rate * (m[i] / (np.sqrt(v[i]) / root + eps))
-    finish(step, counted)
+    count(step, tickets)
 
 
 @adam.cuda
@@ -112,15 +95,15 @@ def rmsprop_cuda(p, s, mean, v, g, hyper, centered):
 
 
 @grid
-def adagrad_grid(p, step, s, g, hyper, counted):
+def adagrad_grid(p, step, s, g, hyper, tickets):
     one = g[0]
-    rate = like(one, hyper[0] / (1 + (number_of(step, counted) - 1) * hyper[1]))
+    rate = like(one, hyper[0] / (1 + step[0] * hyper[1]))
     decay, eps = like(one, hyper[2]), like(one, hyper[3])
     for i in range(cuda.grid(1), p.size, cuda.gridsize(1)):
         d = g[i] + decay * p[i]
         s[i] += d * d
         p[i] -= rate * (d / (np.sqrt(s[i]) + eps))
-    finish(step, counted)
+    count(step, tickets)
 
 
 @adagrad.cuda
