@@ -91,31 +91,35 @@ def walk_step(sizes, walk):
 
 
 def walked(tile: Tile, number: Any, vectors: bool) -> Operand:
-    """Filters or δ: number (line, p) lies at line · pitch + what the walk's digits say. A thread has four lines."""
-    depth = tile.depth
+    """Filters or δ: number (line, p) lies at line · pitch + what the digits of the image's walk say. A thread has four lines."""
+
+    @device_function
+    def line_place(sizes, part, line):
+        """A line that is not there is the last one, whose sums nobody writes."""
+        begin = part * second(sizes[LEFT_PLANE_PART]) + second(sizes[LEFT_PITCH_ORIGIN])
+        return integer(begin + min(line, integer(sizes[0] - 1)) * first(sizes[LEFT_PITCH_ORIGIN]))
 
     @device_function
     def begin(sizes, part, line, p, end):
-        at = part * second(sizes[LEFT_PLANE_PART]) + second(sizes[LEFT_PITCH_ORIGIN]) + line * first(sizes[LEFT_PITCH_ORIGIN])
-        return walk_begin(sizes, p), integer(at), integer(sizes[0] - line), integer(end - p)
-
-    @device_function
-    def read(M, state, sizes):
-        (c, i, j), at, lines, left = state
-        at = integer(at + c * first(sizes[LEFT_PLANE_PART]) + i * first(sizes[LEFT_STEP]) + j * second(sizes[LEFT_STEP]))
-        pitch = first(sizes[LEFT_PITCH_ORIGIN])
-        lines = lines if left > 0 else integer(0)
-        zero = number(0)
         return (
-            get(M, at) if lines > 0 else zero,
-            get(M, integer(at + pitch)) if lines > 1 else zero,
-            get(M, integer(at + 2 * pitch)) if lines > 2 else zero,
-            get(M, integer(at + 3 * pitch)) if lines > 3 else zero,
+            line_place(sizes, part, line),
+            line_place(sizes, part, integer(line + 1)),
+            line_place(sizes, part, integer(line + 2)),
+            line_place(sizes, part, integer(line + 3)),
         )
 
     @device_function
+    def read(M, state, sizes, other):
+        (c, i, j), left = other[0], other[1]
+        if left > 0:
+            at = integer(c * first(sizes[LEFT_PLANE_PART]) + i * first(sizes[LEFT_STEP]) + j * second(sizes[LEFT_STEP]))
+            l0, l1, l2, l3 = state
+            return get(M, integer(at + l0)), get(M, integer(at + l1)), get(M, integer(at + l2)), get(M, integer(at + l3))
+        return number(0), number(0), number(0), number(0)
+
+    @device_function
     def step(state, sizes):
-        return walk_step(sizes, state[0]), state[1], state[2], integer(state[3] - depth)
+        return state
 
     return Operand(False, True, begin, read, step)
 
@@ -154,7 +158,7 @@ def seen(p_first: bool) -> Any:
             return get(image, integer(of + at)) if there else number(0)
 
         @device_function
-        def read(image, state, sizes):
+        def read(image, state, sizes, other):
             (c, i, j), left, l0, l1, l2, l3 = state
             v, u = integer(i * first(sizes[WALK_STEP])), integer(j * second(sizes[WALK_STEP]))
             at = integer(c * first(sizes[PLANES]) + v * second(sizes[IMAGE]) + u)
@@ -190,7 +194,7 @@ def plane(sizes):
 
 
 FORWARD = Product("conv forward", along_p(M), seen(False), whole_matrix, pixel_place, plane)
-INPUT_GRADIENT = Product("conv input gradient", walked, seen(False), whole_matrix, pixel_place, plane)
+INPUT_GRADIENT = Product("conv input gradient", walked, seen(True), whole_matrix, pixel_place, plane)
 WEIGHT_GRADIENT = Product("conv weight gradient", walked, seen(True), *LIKE_A_MATRIX)
 
 

@@ -68,7 +68,7 @@ class Operand(NamedTuple):
         along_p: whether the four lie along p; else along the rows of A or the columns of B, its *lines*.
         p_first: whether neighbouring threads are neighbours along p; else along the lines.
         begin: (sizes, part, line, p, end) → state; p < end are there.
-        read: (array, state, sizes) → four numbers, zeros where there are none.
+        read: (array, state, sizes, state of the other operand) → four numbers, zeros where p has ended.
         step: (state, sizes) → the state ``Tile.depth`` further along p.
     """
 
@@ -121,17 +121,17 @@ def product_grid(product: Product, tile: Tile, dtype: Any, vectors: bool, extra:
     """
     rows, columns, depth, down, across = tile
     number = dtype.type
-    left, right = product.left(tile, number, vectors), product.right(tile, number, vectors)
-    begin_a, read_a, step_a = left[2:]
-    begin_b, read_b, step_b = right[2:]
+    of_left, of_right = product.left(tile, number, vectors), product.right(tile, number, vectors)
+    begin_a, read_a, step_a = of_left[2:]
+    begin_b, read_b, step_b = of_right[2:]
     extent, place, pitch = product.extent, product.place, product.pitch
     a_pitch, b_pitch = rows + PAD, columns + PAD
     b_strip, pair = depth * a_pitch, depth * (a_pitch + b_pitch)
     pairs = 2 * pair  # of strips: A's, then B's
     high, wide = 4 * down, 4 * across  # a thread's sums
     threads_across, row_gap, column_gap = columns // wide, rows // down, columns // across
-    spread_a, write_a = _carrier(left, rows, tile, a_pitch)
-    spread_b, write_b = _carrier(right, columns, tile, b_pitch)
+    spread_a, write_a = _carrier(of_left, rows, tile, a_pitch)
+    spread_b, write_b = _carrier(of_right, columns, tile, b_pitch)
     row_bias, column_bias, row_sums = extra == ROW_BIAS, extra == COLUMN_BIAS, extra == ROW_SUMS
 
     @device_function
@@ -213,6 +213,7 @@ def product_grid(product: Product, tile: Tile, dtype: Any, vectors: bool, extra:
         m, n, k = integer(m), integer(n), integer(k)
         first_row, first_column = integer(cuda.blockIdx.y * rows), integer(cuda.blockIdx.x * columns)
         first, end = integer(chunk * sizes[3]), integer(min(k, (chunk + 1) * sizes[3]))
+        left = integer(end - first)  # along p
 
         line, p, to_a = spread_a(thread)
         of_a = begin_a(sizes, part, integer(first_row + line), integer(first + p), end)
@@ -221,22 +222,22 @@ def product_grid(product: Product, tile: Tile, dtype: Any, vectors: bool, extra:
         of_b = begin_b(sizes, part, integer(first_column + line), integer(first + p), end)
         across_tile, down_tile = integer(thread % threads_across * 4), integer(thread // threads_across * 4)
 
-        next_a, next_b = read_a(A, of_a, sizes), read_b(B, of_b, sizes)  # 1
+        next_a, next_b = read_a(A, of_a, sizes, of_b), read_b(B, of_b, sizes, of_a)  # 1
         at_a, at_b = integer(down_tile), integer(b_strip + across_tile)
         other = integer(pair)  # from a place in this pair of strips to the same one in the other
-        while first < end:
+        while left > 0:
             write_a(strips, to_a, next_a)  # 2
             write_b(strips, to_b, next_b)
             cuda.syncthreads()
             of_a, of_b = step_a(of_a, sizes), step_b(of_b, sizes)
-            next_a, next_b = read_a(A, of_a, sizes), read_b(B, of_b, sizes)  # 3
+            next_a, next_b = read_a(A, of_a, sizes, of_b), read_b(B, of_b, sizes, of_a)  # 3
             outer_products(integer(0), (sums, a, b, strips, at_a, at_b))  # 4
             if row_sums:
                 if thread < rows:
                     for q in range(depth):
                         row_sum += get(strips, at_a - down_tile + q * a_pitch + thread)
             at_a, at_b, to_a, to_b = integer(at_a + other), integer(at_b + other), integer(to_a + other), integer(to_b + other)
-            other, first = integer(-other), integer(first + depth)
+            other, left = integer(-other), integer(left - depth)
 
         base = chunk * sizes[5]
         row, column = integer(first_row + down_tile), integer(first_column + across_tile)

@@ -27,7 +27,7 @@ def along_p(own: int) -> Any:
             return (part * sizes[own] + line) * sizes[2] + p, integer(end - p if line < sizes[own] else 0)
 
         @device_function
-        def read_one_by_one(M, state, sizes):
+        def read_one_by_one(M, state, sizes, other):
             at, left = state
             zero = number(0)
             return (
@@ -38,7 +38,7 @@ def along_p(own: int) -> Any:
             )
 
         @device_function
-        def read_four(M, state, sizes):
+        def read_four(M, state, sizes, other):
             at, left = state
             if left > 0:
                 return get_four(M, at)
@@ -66,7 +66,7 @@ def along_lines(own: int) -> Any:
             return p * sizes[own] + line, integer(end - p if lines > 0 else 0), lines
 
         @device_function
-        def read_one_by_one(M, state, sizes):
+        def read_one_by_one(M, state, sizes, other):
             at, left, lines = state
             zero = number(0)
             return (
@@ -77,7 +77,7 @@ def along_lines(own: int) -> Any:
             )
 
         @device_function
-        def read_four(M, state, sizes):
+        def read_four(M, state, sizes, other):
             if state[1] > 0:
                 return get_four(M, state[0])
             return number(0), number(0), number(0), number(0)

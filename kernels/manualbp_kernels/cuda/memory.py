@@ -33,26 +33,28 @@ class Intrinsic(DeviceFunction):
         from numba.core.errors import TypingError
         from numba.cuda.extending import intrinsic
 
-        name, results, emit = self.function.__name__, self.results, self.emit
+        code, results, emit = self.function.__code__, self.results, self.emit
+        names = code.co_varnames[1 : code.co_argcount]
 
-        def define(array: Any, at: Any, values: int) -> Any:
+        def define(array: Any, *given: Any) -> Any:
             if array.layout != "C":
-                raise TypingError(f"{name} takes contiguous arrays, got {array}")
+                raise TypingError(f"{code.co_name} takes contiguous arrays, got {array}")
             result = (types.void, array.dtype)[results] if results < 2 else types.UniTuple(array.dtype, results)
+            taken = [kind if name == "at" else array.dtype for name, kind in zip(names, given, strict=True)]
 
             def lower(context: Any, builder: Any, signature: Any, args: Any) -> Any:
                 data = context.make_array(array)(context, builder, args[0]).data
                 made = emit(builder, builder.gep(data, [args[1]]), *args[2:])
                 return context.get_dummy_value() if made is None else made
 
-            return result(array, at, *[array.dtype] * values), lower
+            return result(array, *taken), lower
 
-        by_values = {  # Numba wants as many parameters as the call has
-            0: lambda context, array, at: define(array, at, 0),
-            1: lambda context, array, at, a: define(array, at, 1),
-            4: lambda context, array, at, a, b, c, d: define(array, at, 4),
+        by_parameters = {  # Numba wants as many as the call has
+            2: lambda context, array, a: define(array, a),
+            3: lambda context, array, a, b: define(array, a, b),
+            6: lambda context, array, a, b, c, d, e: define(array, a, b, c, d, e),
         }
-        return intrinsic(by_values[self.function.__code__.co_argcount - 2])
+        return intrinsic(by_parameters[code.co_argcount])
 
 
 def intrinsic(results: int, emit: Callable[..., Any]) -> Callable[[Callable[..., Any]], Intrinsic]:
