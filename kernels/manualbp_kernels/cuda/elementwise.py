@@ -63,7 +63,7 @@ def take_rows_grid(y, x, order, position):
     D = y.shape[1]
     for k in range(cuda.grid(1), y.size, cuda.gridsize(1)):
         i, d = k // D, k % D
-        y[i, d] = x[order[position[0] + i], d]
+        y[i, d] = x[order[(position[0] + i) % order.size], d]
 
 
 @take_rows.cuda
