@@ -61,9 +61,12 @@ class Code:
 
     @property
     def hot(self) -> Loop:
-        """The innermost loop with most multiply-adds, else the longest; the whole code if it has no loop."""
+        """The innermost loop with most multiply-adds, else the longest; the whole code if it has no loop.
+
+        One with exponentials and the like (MUFU) comes after others: its multiply-adds are those of a function's polynomial.
+        """
         loops = self.innermost or [Loop(self.instructions)]
-        return max(loops, key=lambda loop: (loop.fmas, len(loop.instructions)))
+        return max(loops, key=lambda loop: (loop.fmas * (not loop.count("MUFU")), loop.fmas, len(loop.instructions)))
 
 
 def parse(text: str) -> Code:
