@@ -306,9 +306,11 @@ def scheduled(order: str = "forward", watch: bool = True) -> Iterator[None]:
             return self._dynshared_size // kernelapi.numpy_support.as_dtype(dtype).itemsize
 
     class Atomic(kernelapi.FakeCUDAAtomic):
-        """Counts, and is no access that could be part of a race."""
+        """Counts, and is no access that could be part of a race. Floats are refused: their sum would depend on the order."""
 
         def add(self, array: Any, index: Any, value: Any) -> Any:
+            if array.dtype.kind not in "iu":
+                raise TypeError(f"an atomic addition of {array.dtype}, at {here(1)}")
             schedule.draw(array._locate(index if isinstance(index, tuple) else (index,)))
             old = array._values[index]
             array._values[index] += value  # no other thread runs meanwhile

@@ -166,6 +166,32 @@ def test_other_mistakes_are_found(order):
     np.testing.assert_array_equal(np.asarray(y), [0, 0, 0, 1])
 
 
+@grid
+def sum_by_the_last(y, parts, tickets, fenced):
+    """Each block writes a number; the one that draws the last ticket adds them up."""
+    if cuda.threadIdx.x == 0:
+        parts[cuda.blockIdx.x] = cuda.blockIdx.x
+        if fenced:
+            cuda.threadfence()
+        if cuda.atomic.add(tickets, 0, 1) == cuda.gridDim.x - 1:
+            total = y[0]
+            for i in range(parts.size):
+                total += parts[i]
+            y[0] = total
+
+
+@each_order
+def test_a_missing_fence_before_a_ticket_is_found(order):
+    y, parts = (DeviceArray.from_host(np.zeros(n, np.float32)) for n in (1, 4))
+    with scheduled(order):
+        sum_by_the_last[4, 2](y, parts, DeviceArray.from_host(np.zeros(1, np.int32)), True)
+        assert np.asarray(y) == 6
+        with pytest.raises(Race, match=r"reads global memory \(sum_by_the_last, line \d+\) while thread 0 of block"):
+            sum_by_the_last[4, 2](y, parts, DeviceArray.from_host(np.zeros(1, np.int32)), False)
+        with pytest.raises(TypeError, match="atomic addition of float32, at sum_by_the_last"):
+            sum_by_the_last[4, 2](y, parts, DeviceArray.from_host(np.zeros(1, np.float32)), True)
+
+
 # ---------------------------------------------------------------------- guard bands
 
 
