@@ -1,4 +1,4 @@
-"""Convolution on a GPU: the three products of ``manualbp_kernels/conv.py`` on the tile of ``gemm.py``, patches never written out.
+"""Convolution on a GPU: three products on the tile of ``gemm.py``, whose patches are never written out.
 
     forward          y  = W x̃      m filters        n pixels of y     p runs over taps (c,i,j)
     input gradient   dx = W̃ δ̃      m channels       n pixels of dx    p runs over taps (o,i,j)
@@ -27,9 +27,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..conv import conv2d, conv2d_input_gradient, conv2d_weight_gradient, sum_channels
+from ..conv import conv2d, conv2d_backward_weights, conv2d_input_gradient, conv2d_weight_gradient, sum_channels
 from .device import THREADS, cuda, device_function, grid
-from .gemm import PLAIN, ROW_BIAS, SIZES, Operand, Product, Tile, aligned, integer, multiply
+from .gemm import PLAIN, ROW_BIAS, ROW_SUMS, SIZES, Operand, Product, Tile, aligned, integer, multiply
 from .matmul import LIKE_A_MATRIX, M, along_p, whole_matrix
 from .memory import get
 from .reduce import block_sum
@@ -38,10 +38,8 @@ FAR = 1 << 28  # the row of a pixel or tap that is not there: outside every imag
 LARGEST = (1 << 31) - 1  # elements of an array whose places are integers of 32 bits
 
 # Where ``sizes`` holds what, two numbers in one: rows and columns, or what the names say.
-IMAGE, WALK, WALK_STEP, DIGITS, LINES, LINE_STEP, LINE_ORIGIN, PLANES, DIGIT_PART, LEFT_STEP, LEFT_PLANE_PART, LEFT_PITCH_ORIGIN = (
-    range(SIZES, SIZES + 12)
-)
-OUT_STEP, OUT_PITCH_ORIGIN, OUT_SAMPLE = range(SIZES + 12, SIZES + 15)
+IMAGE, WALK, WALK_STEP, DIGITS, LINES, LINE_STEP, LINE_ORIGIN, PLANES, DIGIT_PART = range(SIZES, SIZES + 9)
+LEFT_STEP, LEFT_PLANE_PART, LEFT_PITCH_ORIGIN, OUT_STEP, OUT_PITCH_ORIGIN, OUT_SAMPLE = range(SIZES + 9, SIZES + 15)
 
 
 @device_function
@@ -91,7 +89,10 @@ def walk_step(sizes, walk):
 
 
 def walked(tile: Tile, number: Any, vectors: bool) -> Operand:
-    """Filters or δ: number (line, p) lies at line · pitch + what the digits of the image's walk say. A thread has four lines."""
+    """Filters or δ: number (line, p) lies at line · pitch + what the digits of the image's walk say. A thread has four lines.
+
+    The walk is the right operand's, which shares p out among the threads in the same way.
+    """
 
     @device_function
     def line_place(sizes, part, line):
@@ -185,7 +186,8 @@ def pixel_place(sizes, part, j):
     rows, columns = first(sizes[LINES]), second(sizes[LINES])
     n, a, b = j // (rows * columns), j // columns % rows, j % columns
     pitch, origin = first(sizes[OUT_PITCH_ORIGIN]), second(sizes[OUT_PITCH_ORIGIN])
-    return (n * sizes[OUT_SAMPLE] + part * sizes[0] * pitch) + (origin + a * first(sizes[OUT_STEP]) + b * second(sizes[OUT_STEP]))
+    at = origin + a * first(sizes[OUT_STEP]) + b * second(sizes[OUT_STEP])
+    return n * sizes[OUT_SAMPLE] + part * sizes[0] * pitch + at
 
 
 @device_function
@@ -233,9 +235,9 @@ class Geometry(NamedTuple):
         rest, column_digit = divmod(depth, max(1, self.walk.size[1]))
         carries, row_digit = divmod(rest, max(1, self.walk.size[0]))
         pairs = (
-            self.image, self.walk.size, self.walk.steps, (row_digit, column_digit), self.lines.size, self.lines.steps, self.origin,
-            (self.walk.plane, self.lines.plane), (carries, self.part), self.left[:2], self.left[2:4], self.left[4:],
-            self.out[:2], self.out[2:4],
+            self.image, self.walk.size, self.walk.steps, (row_digit, column_digit), self.lines.size, self.lines.steps,
+            self.origin, (self.walk.plane, self.lines.plane), (carries, self.part), self.left[:2], self.left[2:4],
+            self.left[4:], self.out[:2], self.out[2:4],
         )  # fmt: skip
         return *((a << 32) + (b & 0xFFFFFFFF) for a, b in pairs), self.out[4]
 
@@ -310,7 +312,9 @@ def _phases(size: int, kernel: int, stride: int, padding: int, dilation: int) ->
 def _check(*arrays: Any) -> None:
     for array in arrays:
         if array.size > LARGEST:
-            raise ValueError(f"convolutions on a GPU take arrays of up to {LARGEST} numbers, got shape {array.shape}: use smaller batches")
+            raise ValueError(
+                f"convolutions on a GPU take arrays of up to {LARGEST} numbers, got shape {array.shape}: use smaller batches"
+            )
 
 
 @conv2d.cuda
@@ -321,7 +325,7 @@ def conv2d_cuda(y, x, W, b, window):
     here = forward_geometry(window, x.shape, W.shape, y.shape)
     multiply(
         FORWARD, y, W, x, 0.0, O // parts, N * pixels, k, vectors=k % 4 == 0 and aligned(W),
-        whole=pixels % 4 == 0 and aligned(y), extra=PLAIN if b is None else ROW_BIAS, array=b, across=pixels,
+        whole=pixels % 4 == 0 and aligned(y), extra=PLAIN if b is None else ROW_BIAS, array=b,
         parts=parts, geometry=here.sizes,
     )  # fmt: skip
 
@@ -341,13 +345,25 @@ def conv2d_input_gradient_cuda(dx, dy, W, window):
 
 @conv2d_weight_gradient.cuda
 def conv2d_weight_gradient_cuda(dW, x, dy, window, beta):
+    _weight_gradient(dW, x, dy, window, beta)
+
+
+@conv2d_backward_weights.cuda
+def conv2d_backward_weights_cuda(dW, db, x, dy, window):
+    if db is None:
+        _weight_gradient(dW, x, dy, window, 1.0)
+    else:
+        _weight_gradient(dW, x, dy, window, 1.0, extra=ROW_SUMS, array=db)
+
+
+def _weight_gradient(dW: Any, x: Any, dy: Any, window: Any, beta: float, **more: Any) -> None:
     _check(dW, x, dy)
     O, taps = dW.shape[0], dW.size // dW.shape[0]
     parts = x.shape[1] // dW.shape[1]
     here = weight_gradient_geometry(window, x.shape, dW.shape, dy.shape)
     multiply(
         WEIGHT_GRADIENT, dW, dy, x, beta, O // parts, taps, dy.size // O, whole=taps % 4 == 0 and aligned(dW),
-        parts=parts, geometry=here.sizes,
+        parts=parts, geometry=here.sizes, **more,
     )  # fmt: skip
 
 

@@ -25,9 +25,11 @@ they have read that pair at s.
 
 Where numbers of A and B lie an ``Operand`` says, so that the same tile multiplies matrices of all three forms (``matmul.py``)
 and images seen through windows (``conv.py``). A thread's four numbers lie side by side along p (written into the strip one
-by one) or along the rows or columns (written as one). Where C has few tiles and p is long, blocks share p out in chunks, and
-a second pass adds the parts in order. Every number of C is one chain of multiply-adds, or a fixed sum of such chains, and
-how many depends on the sizes alone: the same bits on every run and every card.
+by one) or along the rows or columns (written as one).
+
+Where C has few tiles and p is long, blocks share p out in chunks, and the last one of a tile to finish adds up what the
+others have left, in their order. Every number of C is one chain of multiply-adds, or a fixed sum of such chains, and how
+many depends on the sizes alone: the same bits on every run and every card.
 
 Sources: V. Volkov, J. Demmel, "Benchmarking GPUs to tune dense linear algebra" (2008); NVIDIA, "CUTLASS: Fast linear algebra
 in CUDA C++" (2017), for tiles within tiles.
@@ -41,8 +43,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .device import choose, cover, cuda, device_function, grid, scratch
+from .device import choose, cuda, device_function, grid, scratch, tickets
 from .memory import ALIGNMENT, get, get_four, put, put_four
+from .reduce import last_block
 
 integer = np.int32  # what threads count in; Numba's own would be of 64 bits, of which a GPU makes two instructions
 
@@ -106,14 +109,14 @@ TILES = choose({LARGE: 1.0, FLAT: 0.6, SMALL: 0.7}, {Tile(16, 16, 4, 1, 1): 1.0}
 WAVE = choose(216, 6)  # blocks that fill a GPU: two for each of an A100's multiprocessors
 CHUNK = choose(256, 12)  # no block's share of p is smaller
 PAD = 4  # numbers after each row of a strip: then four along p go to different memory banks, too
-SIZES = 7  # m, n, k, the chunk of p, chunks, numbers in a part's result, whether four columns of C are one access; then geometry
+SIZES = 6  # m, n, k, the chunk of p, chunks, whether four columns of C are one access; then geometry
 
 
 # ---------------------------------------------------------------------- the grid
 
 
 @cache
-def product_grid(product: Product, tile: Tile, dtype: Any, vectors: bool, extra: str) -> Any:
+def product_grid(product: Product, tile: Tile, dtype: Any, vectors: bool, extra: str, chunked: bool) -> Any:
     """The grid that computes ``product`` by such tiles.
 
     With ``vectors`` four numbers of a matrix are read as one, which takes whole fours and aligned arrays. ``extra`` says
@@ -133,6 +136,7 @@ def product_grid(product: Product, tile: Tile, dtype: Any, vectors: bool, extra:
     spread_a, write_a = _carrier(of_left, rows, tile, a_pitch)
     spread_b, write_b = _carrier(of_right, columns, tile, b_pitch)
     row_bias, column_bias, row_sums = extra == ROW_BIAS, extra == COLUMN_BIAS, extra == ROW_SUMS
+    kept = rows * columns + rows  # numbers that a chunk leaves of a tile: its sums, and those of A's rows
 
     @device_function
     def outer_product(p, state):
@@ -157,7 +161,7 @@ def product_grid(product: Product, tile: Tile, dtype: Any, vectors: bool, extra:
     @device_function
     def write_four(index, state):
         """Four sums side by side, as one access."""
-        C, sums, places, bias, sizes, part, base, m, n, first_row, first_column, factor = state
+        C, sums, places, bias, sizes, part, m, n, first_row, first_column, factor = state
         i, j = integer(index % high), integer(index // high * 4)
         row, column = integer(first_row + i // 4 * row_gap + i % 4), integer(first_column + j // 4 * column_gap)
         if row < m and column < n:
@@ -168,7 +172,7 @@ def product_grid(product: Product, tile: Tile, dtype: Any, vectors: bool, extra:
             if column_bias:
                 r0, r1 = r0 + get(bias, column), r1 + get(bias, column + 1)
                 r2, r3 = r2 + get(bias, column + 2), r3 + get(bias, column + 3)
-            at = base + row * pitch(sizes) + places[j]
+            at = row * pitch(sizes) + places[j]
             if factor != 0:
                 c0, c1, c2, c3 = get_four(C, at)
                 r0, r1, r2, r3 = r0 + factor * c0, r1 + factor * c1, r2 + factor * c2, r3 + factor * c3
@@ -177,7 +181,7 @@ def product_grid(product: Product, tile: Tile, dtype: Any, vectors: bool, extra:
     @device_function
     def write_one(index, state):
         """One sum."""
-        C, sums, places, bias, sizes, part, base, m, n, first_row, first_column, factor = state
+        C, sums, places, bias, sizes, part, m, n, first_row, first_column, factor = state
         i, j = integer(index % high), integer(index // high)
         row, column = integer(first_row + i // 4 * row_gap + i % 4), integer(first_column + j // 4 * column_gap + j % 4)
         if row < m and column < n:
@@ -186,16 +190,52 @@ def product_grid(product: Product, tile: Tile, dtype: Any, vectors: bool, extra:
                 r += get(bias, part * m + row)
             if column_bias:
                 r += get(bias, column)
-            at = base + row * pitch(sizes) + places[j]
+            at = row * pitch(sizes) + places[j]
             if factor != 0:
                 r += factor * get(C, at)
             put(C, at, r)
 
+    @device_function
+    def leave(index, state):
+        """One sum of this chunk, where its thread finds it again."""
+        partial, sums, at = state
+        put(partial, at + index * tile.threads, sums[integer(index % high), integer(index // high)])
+
+    @device_function
+    def collect(index, state):
+        """The same sum of another chunk."""
+        partial, sums, at = state
+        sums[integer(index % high), integer(index // high)] += get(partial, at + index * tile.threads)
+
+    @device_function
+    def add_chunks(partial, tickets, sums, row_sum, chunk, chunks, tile_number):
+        """Leave the sums of this chunk. The last block to do so collects them all: (whether it is that one, the row's sum)."""
+        thread = integer(cuda.threadIdx.x)
+        at = (tile_number * chunks + chunk) * kept + thread
+        leaves(integer(0), (partial, sums, at))
+        if row_sums:
+            if thread < rows:
+                put(partial, at + rows * columns, row_sum)
+        if not last_block(tickets, tile_number, chunks):
+            return False, row_sum
+        for i in range(high):
+            for j in range(wide):
+                sums[i, j] = number(0)
+        row_sum, at = number(0), tile_number * chunks * kept + thread
+        for _ in range(chunks):
+            collects(integer(0), (partial, sums, at))
+            if row_sums:
+                if thread < rows:
+                    row_sum += get(partial, at + rows * columns)
+            at += kept
+        return True, row_sum
+
     outer_products, find_places = _unrolled(outer_product, depth), _unrolled(find_place, wide)
+    leaves, collects = _unrolled(leave, high * wide), _unrolled(collect, high * wide)
     write_fours, write_ones = _unrolled(write_four, high * across), _unrolled(write_one, high * wide)
 
     @device_function
-    def multiply(C, extra, A, B, sizes, beta):
+    def multiply(C, extra, partial, tickets, A, B, sizes, beta):
         strips = cuda.shared.array(pairs, number)
         sums = cuda.local.array((high, wide), number)
         a = cuda.local.array(high, number)
@@ -239,33 +279,45 @@ def product_grid(product: Product, tile: Tile, dtype: Any, vectors: bool, extra:
             at_a, at_b, to_a, to_b = integer(at_a + other), integer(at_b + other), integer(to_a + other), integer(to_b + other)
             other, left = integer(-other), integer(left - depth)
 
-        base = chunk * sizes[5]
+        if chunked:
+            tile_number = (part * cuda.gridDim.y + cuda.blockIdx.y) * cuda.gridDim.x + cuda.blockIdx.x
+            last, row_sum = add_chunks(partial, tickets, sums, row_sum, chunk, chunks, tile_number)
+            if not last:
+                return
         row, column = integer(first_row + down_tile), integer(first_column + across_tile)
         find_places(integer(0), (places, sizes, part, column))
-        state = C, sums, places, extra, sizes, part, base, m, n, row, column, number(beta)
-        if sizes[6] != 0:  # 5
+        state = C, sums, places, extra, sizes, part, m, n, row, column, number(beta)
+        if sizes[5] != 0:  # 5
             write_fours(integer(0), state)
         else:
             write_ones(integer(0), state)
         if row_sums:
             if cuda.blockIdx.x == 0 and thread < rows and first_row + thread < m:
-                at = first_row + thread if chunks == 1 else base + m * n + first_row + thread
+                at = part * m + first_row + thread
                 if beta != 0:
                     row_sum += number(beta) * get(extra, at)
                 put(extra, at, row_sum)
 
     name = f"{product.name} {extra} {rows}x{columns} {dtype} {'four' if vectors else 'one'}".replace(" ", "_")
+    if chunked:
+
+        @grid(name=f"{name}_chunks")
+        def in_chunks(C, extra, partial, tickets, A, B, sizes, beta):
+            multiply(C, extra, partial, tickets, A, B, sizes, beta)
+
+        return in_chunks
+
     if extra == PLAIN:
 
         @grid(name=name)
         def plain(C, A, B, sizes, beta):
-            multiply(C, C, A, B, sizes, beta)
+            multiply(C, C, C, C, A, B, sizes, beta)
 
         return plain
 
     @grid(name=name)
     def with_extra(C, extra, A, B, sizes, beta):
-        multiply(C, extra, A, B, sizes, beta)
+        multiply(C, extra, C, C, A, B, sizes, beta)
 
     return with_extra
 
@@ -359,74 +411,24 @@ def no_geometry(depth: int) -> tuple[int, ...]:
 
 
 def multiply(
-    product: Product, C: Any, A: Any, B: Any, beta: float, m: int, n: int, k: int, *, vectors: bool = False, whole: bool = False,
-    extra: str = PLAIN, array: Any = None, across: int = 1, parts: int = 1, chunked: bool = True,
+    product: Product, C: Any, A: Any, B: Any, beta: float, m: int, n: int, k: int, *, vectors: bool = False,
+    whole: bool = False, extra: str = PLAIN, array: Any = None, parts: int = 1, chunked: bool = True,
     geometry: Callable[[int], tuple[int, ...]] = no_geometry,
 ) -> None:  # fmt: skip
-    """C = β C + A B (+ bias) in one launch, or two where p is cut into chunks.
+    """C = β C + A B (+ bias) in one launch.
 
-    ``array`` is what ``extra`` speaks of; one bias serves ``across`` numbers side by side. Whether all fours are whole and
-    aligned the caller knows: of A and B (``vectors``), and of C's rows (``whole``). ``geometry`` gives, for the tile's
-    depth, what stands in ``sizes`` behind the first ones.
+    ``array`` is what ``extra`` speaks of. Whether all fours are whole and aligned the caller knows: of A and B (``vectors``),
+    and of C's rows (``whole``). ``geometry`` gives, for the tile's depth, what stands in ``sizes`` behind the first ones.
     """
     tile, chunk, chunks = plan(m, n, k, parts, chunked)
     blocks = -(-n // tile.columns), -(-m // tile.rows), parts * chunks
-    sums = m if extra == ROW_SUMS else 0
-    result = C.size + sums
-    whole = whole and (chunks == 1 or result % 4 == 0)
-    sizes = (m, n, k, chunk, chunks, result, int(whole), *geometry(tile.depth))
-    if chunks == 1:
-        arrays = (C, A, B) if extra == PLAIN else (C, array, A, B)
-        product_grid(product, tile, C.dtype, vectors, extra)[blocks, tile.threads](*arrays, sizes, beta)
-        return
-    partial = scratch(chunks * result, C.dtype)
-    arrays, form = ((partial, partial, A, B), ROW_SUMS) if sums else ((partial, A, B), PLAIN)
-    product_grid(product, tile, C.dtype, vectors, form)[blocks, tile.threads](*arrays, sizes, 0.0)
-    if extra == PLAIN:
-        add_chunks[cover(result)](C, partial, chunks, beta)
-    elif sums:
-        add_chunks_and_sums[cover(result)](C, array, partial, chunks, beta)
+    sizes = (m, n, k, chunk, chunks, int(whole), *geometry(tile.depth))
+    launch = product_grid(product, tile, C.dtype, vectors, extra, chunks > 1)[blocks, tile.threads]
+    if chunks > 1:
+        tiles = blocks[0] * blocks[1] * parts
+        partial = scratch(tiles * chunks * tile.rows * (tile.columns + 1), C.dtype)
+        launch(C, C if array is None else array, partial, tickets(tiles), A, B, sizes, beta)
+    elif extra == PLAIN:
+        launch(C, A, B, sizes, beta)
     else:
-        add_chunks_and_bias[cover(result)](C, array, partial, chunks, across)
-
-
-@device_function
-def chunk_sum(partial, e, size, chunks):
-    """Σ over the chunks of number e of each, in order."""
-    total = get(partial, e)
-    for chunk in range(1, chunks):
-        total += get(partial, e + chunk * size)
-    return total
-
-
-@grid
-def add_chunks(C, partial, chunks, beta):
-    """C[e] = β C[e] + Σ over the chunks"""
-    for e in range(cuda.grid(1), C.size, cuda.gridsize(1)):
-        total = chunk_sum(partial, e, C.size, chunks)
-        if beta != 0:
-            total += C.dtype.type(beta) * get(C, e)
-        put(C, e, total)
-
-
-@grid
-def add_chunks_and_sums(C, s, partial, chunks, beta):
-    """The same for C and for the sums behind it."""
-    size = C.size + s.size
-    for e in range(cuda.grid(1), size, cuda.gridsize(1)):
-        total = chunk_sum(partial, e, size, chunks)
-        if e < C.size:
-            if beta != 0:
-                total += C.dtype.type(beta) * get(C, e)
-            put(C, e, total)
-        else:
-            if beta != 0:
-                total += C.dtype.type(beta) * get(s, e - C.size)
-            put(s, e - C.size, total)
-
-
-@grid
-def add_chunks_and_bias(C, bias, partial, chunks, across):
-    """C[e] = Σ over the chunks + bias, one of which serves ``across`` numbers side by side"""
-    for e in range(cuda.grid(1), C.size, cuda.gridsize(1)):
-        put(C, e, chunk_sum(partial, e, C.size, chunks) + get(bias, e // across % bias.size))
+        launch(C, array, A, B, sizes, beta)

@@ -1,6 +1,6 @@
 """Matrix products on a GPU: the three forms are one tile (``gemm.py``) whose operands are read along p or across it.
 
-    nn  A (m, k) along p, B (k, n) across      nt  A (m, k) along p, B (n, k) along p      tn  A (k, m), B (k, n) across
+nn  A (m, k) along p, B (k, n) across      nt  A (m, k) along p, B (n, k) along p      tn  A (k, m), B (k, n) across
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .memory import get, get_four
 
 
 def along_p(own: int) -> Any:
-    """The operand of a matrix (lines, k), those of all parts below each other; ``own`` is where in ``sizes`` the number of lines stands."""
+    """The operand of a matrix (lines, k), those of all parts below each other; ``sizes[own]`` is the number of lines."""
 
     def operand(tile: Tile, number: Any, vectors: bool) -> Operand:
         depth = tile.depth

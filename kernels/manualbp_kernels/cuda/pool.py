@@ -1,4 +1,4 @@
-"""Pooling on a GPU: a thread for each output going forward, for each pixel going back. Nobody adds to a number of another thread."""
+"""Pooling on a GPU: a thread for each output going forward, for each pixel going back. Nobody adds to another's number."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Softmax and log-softmax on a GPU, each in one launch: some threads share out the K values of a column, several columns a block.
+"""Softmax and log-softmax on a GPU, each in one launch: some threads share the K values of a column out.
 
 A column is x[a, :, b]. Neighbouring threads take neighbouring numbers: along K where inner is 1, else along b.
 """
