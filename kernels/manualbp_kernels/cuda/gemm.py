@@ -123,6 +123,7 @@ def product_grid(product: Product, tile: Tile, dtype: Any, vectors: bool, extra:
     what lies in the array after C.
     """
     rows, columns, depth, down, across = tile
+    threads = tile.threads
     number = dtype.type
     of_left, of_right = product.left(tile, number, vectors), product.right(tile, number, vectors)
     begin_a, read_a, step_a = of_left[2:]
@@ -199,13 +200,13 @@ def product_grid(product: Product, tile: Tile, dtype: Any, vectors: bool, extra:
     def leave(index, state):
         """One sum of this chunk, where its thread finds it again."""
         partial, sums, at = state
-        put(partial, at + index * tile.threads, sums[integer(index % high), integer(index // high)])
+        put(partial, at + index * threads, sums[integer(index % high), integer(index // high)])
 
     @device_function
     def collect(index, state):
         """The same sum of another chunk."""
         partial, sums, at = state
-        sums[integer(index % high), integer(index // high)] += get(partial, at + index * tile.threads)
+        sums[integer(index % high), integer(index // high)] += get(partial, at + index * threads)
 
     @device_function
     def add_chunks(partial, tickets, sums, row_sum, chunk, chunks, tile_number):
