@@ -21,7 +21,7 @@ from ..works import KERNELS as OPERATIONS
 from ..works import STEPS, Operation, TrainingStep, matmul
 from . import report
 from .assemble import assemble, ptx
-from .record import on_device, recorded, signature
+from .record import on_device, recorded, signature, threads
 from .report import Compiled
 from .roofline import LIMITS
 
@@ -110,7 +110,8 @@ def compiled(launch: Launch) -> Compiled:
     print(f"{launch.grid.name} …", file=sys.stderr, flush=True)
     texts = ptx(launch.grid, signature(launch.arguments), LIMITS)
     sizes = [a.itemsize for a in launch.arguments if isinstance(a, DeviceArray) and a.dtype.kind == "f"]
-    return Compiled(launch, min(sizes, default=4), {c: assemble(text, c) for c, text in texts.items()})
+    made = {c: assemble(text, c) for c, text in texts.items()}
+    return Compiled(launch.grid.name, threads(launch), min(sizes, default=4), made)
 
 
 # ---------------------------------------------------------------------- works

@@ -24,15 +24,19 @@ FEWER = {"recurrent": 8, "gemm": 8}  # … by file, where one or two blocks with
 
 
 class Compiled(NamedTuple):
-    """A grid for some argument types: one of its launches, and what became of it for each capability."""
+    """A grid, compiled for numbers of ``size`` bytes, and launched with so many threads in a block."""
 
-    launch: Launch
-    size: int  # bytes of its numbers
+    grid: str
+    threads: int
+    size: int
     made: dict[Capability, Assembled]
 
     @property
     def name(self) -> str:
-        return f"{self.launch.grid.name} float{8 * self.size}"
+        return f"{self.grid} float{8 * self.size}"
+
+    def resident_warps(self, capability: Capability) -> int:
+        return resident_blocks(self.made[capability], self.threads, LIMITS[capability]) * -(-self.threads // WARP)
 
 
 def problems(compiled: Compiled) -> list[str]:
@@ -44,9 +48,8 @@ def problems(compiled: Compiled) -> list[str]:
             found.append(f"{own}: {kernel.spilled} bytes of registers spilled")
         if kernel.local_in_loops:
             found.append(f"{own}: local memory in a loop")
-        size = threads(compiled.launch)
-        warps = resident_blocks(kernel, size, LIMITS[capability]) * -(-size // WARP)
-        meant = FEWER.get(compiled.launch.grid.name.partition(".")[0], WARPS)
+        warps = compiled.resident_warps(capability)
+        meant = FEWER.get(compiled.grid.partition(".")[0], WARPS)
         if warps < meant:
             found.append(
                 f"{own}: {warps} resident warps, {meant} are meant ({kernel.registers} registers, {kernel.shared} bytes)"
@@ -58,11 +61,10 @@ def kernel_table(everything: Sequence[Compiled]) -> str:
     """A row per grid, of the code for ``READ``."""
     rows = []
     for each in sorted(everything, key=lambda c: c.name):
-        kernel, size = each.made[READ], threads(each.launch)
+        kernel = each.made[READ]
         hot = kernel.code.hot
-        warps = resident_blocks(kernel, size, LIMITS[READ]) * -(-size // WARP)
         rows.append([
-            f"`{each.name}`", f"{size}", f"{kernel.registers}", f"{kernel.shared}", f"{kernel.spilled}", f"{warps}",
+            f"`{each.name}`", f"{each.threads}", f"{kernel.registers}", f"{kernel.shared}", f"{kernel.spilled}", f"{each.resident_warps(READ)}",
             f"{100 * hot.fma_share:.0f} %" if hot.fmas else "–",
             _bytes(hot.bytes_per("LDG", "LDGSTS")), _bytes(hot.bytes_per("LDS")),
         ])  # fmt: skip
@@ -86,7 +88,7 @@ def _bytes(count: float) -> str:
 
 def product_table(everything: Sequence[Compiled], launches: Sequence[tuple[str, int, Launch]]) -> str:
     """What the inner loop's limits allow the launches (title, operations, launch) of a product tile."""
-    found = {(c.launch.grid.name, c.size): c for c in everything}
+    found = {(c.grid, c.size): c for c in everything}
     head = ["product", "on", "multiply-adds", "issue", "shared memory", "L2", "full waves", "of the peak", "that is", "time"]
     rows = []
     for title, operations, launch in launches:
