@@ -63,9 +63,9 @@ def kernel_table(everything: Sequence[Compiled]) -> str:
     for each in sorted(everything, key=lambda c: c.name):
         kernel = each.made[READ]
         hot = kernel.code.hot
+        numbers = each.threads, kernel.registers, kernel.shared, kernel.spilled, each.resident_warps(READ)
         rows.append([
-            f"`{each.name}`", f"{each.threads}", f"{kernel.registers}", f"{kernel.shared}", f"{kernel.spilled}", f"{each.resident_warps(READ)}",
-            f"{100 * hot.fma_share:.0f} %" if hot.fmas else "–",
+            f"`{each.name}`", *map(str, numbers), _percent(hot.fma_share) if hot.fmas else "–",
             _bytes(hot.bytes_per("LDG", "LDGSTS")), _bytes(hot.bytes_per("LDS")),
         ])  # fmt: skip
     head = [
