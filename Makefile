@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test lint mutations bench docs docs-serve docs-test clean
+.PHONY: demo test lint mutations bench test-gpu cuda-compile docs docs-serve docs-test clean
 
 demo: $(VENV)/plot   ## learn to read handwritten digits
 	$(BIN)/manualbp train
@@ -22,6 +22,14 @@ mutations: $(VENV)/test   ## put a hundred bugs into backpropagation, see each o
 bench: $(VENV)/bench   ## time everything beside its peers, and write docs/benchmarks.md; leave the machine alone meanwhile
 	$(BIN)/python -m bench --out docs/benchmarks.md --readme README.md
 
+test-gpu: $(VENV)/cuda $(VENV)/test $(VENV)/bench   ## on a GPU: its tests, then times beside PyTorch into cuda-results.json
+	MANUALBP_GPU=1 $(BIN)/python -m pytest tests -k cuda
+	$(BIN)/python -m pytest bench -k cuda -rs
+
+cuda-compile:   ## without a GPU: compile all kernels for one, read their machine code, and write the tables of docs/cuda.md
+	$(MAKE) VENV=$(VENV)-cuda $(VENV)-cuda/cuda-compile
+	$(VENV)-cuda/bin/python -m bench.cuda --out docs/cuda.md
+
 docs: $(VENV)/docs   ## build the site into docs/_build; a warning is an error
 	$(BIN)/sphinx-build --fresh-env --write-all --fail-on-warning --keep-going --quiet docs docs/_build
 
@@ -32,7 +40,7 @@ docs-test: $(VENV)/test   ## run the formulas and the examples of the derivation
 	$(BIN)/python -m pytest tests/test_formulas.py
 
 clean:
-	rm -rf $(VENV) build docs/_build dist *.egg-info
+	rm -rf $(VENV) $(VENV)-cuda build docs/_build dist *.egg-info
 
 # One stamp for each set of extras that is installed.
 $(VENV)/%: setup.cfg pyproject.toml | $(BIN)/pip

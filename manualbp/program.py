@@ -19,6 +19,7 @@ from manualbp_kernels.cpu.replay import Tape, recording
 from manualbp_kernels.elementwise import take_rows
 from manualbp_kernels.loss import note_loss
 
+from .device import OnDevice
 from .layer import integer
 from .types import FLOATS, Array, as_array
 
@@ -353,6 +354,8 @@ def unrecordable(net: Sequential, *tools: Any) -> str | None:
         return "the reference backend runs in Python"
     for thing in (*net.modules(), *tools):
         kind = type(thing)
+        if issubclass(kind, OnDevice):
+            return "arrays on a GPU are trained step by step"
         if not (kind.__module__.startswith("manualbp.") or vars(kind).get("recordable")):
             return f"{kind.__name__} is a class of your own and does not say recordable = True"
     return None

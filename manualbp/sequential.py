@@ -165,6 +165,9 @@ class Sequential(Layer):
     def __getitem__(self, index: int | slice) -> Any:
         return Sequential(*self.layers[index]) if isinstance(index, slice) else self.layers[index]
 
+    def forget(self) -> None:
+        self.__dict__.pop("_gradients", None)
+
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in super().__getstate__().items() if key != "_gradients"}
 

@@ -220,6 +220,7 @@ class _Steps:
             self.averages.sums = {"loss": float(self.data.sums[0]), **self.averages.sums}
 
     def _measure(self, prediction: Array, target: Array) -> dict[str, float]:
+        prediction, target = np.asarray(prediction), np.asarray(target)  # on the host, wherever they are
         return {name: f(prediction, target) for name, f in self.metrics.items()}
 
 
@@ -243,7 +244,8 @@ def evaluate(
         for batch in _batches(np.arange(len(x)), batch_size):
             prediction, target = net.forward(x[batch]), y[batch]
             values = {"loss": float(loss.forward(prediction, target))} if loss else {}
-            averages.add(len(batch), {**values, **{name: f(prediction, target) for name, f in checks.items()}})
+            values |= {name: f(np.asarray(prediction), np.asarray(target)) for name, f in checks.items()}
+            averages.add(len(batch), values)
     return averages.result()
 
 
@@ -369,4 +371,4 @@ def _check_data(net: Sequential, x: Array, y: Array, loss: Loss, metrics: dict[s
         prediction = net.forward(x[:1])
     loss.check(prediction, y)
     for metric in metrics.values():
-        metric(prediction, y[:1])
+        metric(np.asarray(prediction), np.asarray(y[:1]))

@@ -62,6 +62,14 @@ def sum_channels(s, x, beta):
     s[...] = x.sum(axis=(0, 2, 3)) if beta == 0 else beta * s + x.sum(axis=(0, 2, 3))
 
 
+@kernel
+def conv2d_backward_weights(dW, db, x, dy, window):
+    """dW[o,c,i,j] += Σ_n,h,w dy[n,o,h,w] x̃[n,c,i,j,h,w];  db[o] += Σ_n,h,w dy[n,o,h,w], if there is a bias"""
+    conv2d_weight_gradient.definition(dW, x, dy, window, 1)
+    if db is not None:
+        sum_channels.definition(db, dy, 1)
+
+
 def _by_group(patches, W):
     """Patches as (N, g, C/g, kh, kw, Ho, Wo) and filters as (g, O/g, C/g, kh, kw)."""
     groups = patches.shape[1] // W.shape[1]
@@ -473,6 +481,13 @@ def sum_channels_cpu(s, x, beta):
         parallel_add_channels(s, x)
     else:
         add_channels(s, x, 0, len(s))
+
+
+@conv2d_backward_weights.cpu
+def conv2d_backward_weights_cpu(dW, db, x, dy, window):
+    conv2d_weight_gradient_cpu(dW, x, dy, window, 1.0)
+    if db is not None:
+        sum_channels_cpu(db, dy, 1.0)
 
 
 @jit(reorder=True)

@@ -125,7 +125,7 @@ class Recurrent(Layer):
             raise self.misfit(self._form(), x)
         N = x.shape[1 - self.batch_first]
         initial = self._states(state, N, "the initial state")
-        final = tuple(np.empty_like(s) for s in initial)
+        final = tuple(self.allocate(s.shape, s.dtype) for s in initial)
         y = self._swap("x", x)
         for k, sweeps in enumerate(self.stack):
             outputs = []
@@ -154,7 +154,7 @@ class Recurrent(Layer):
         if self.cache is not None:
             dfinal = self._states(dstate, self.cache[0], "the gradient of the final state")
         _, dy = self.recall(dy)
-        dinitial = tuple(np.empty_like(s) for s in dfinal)
+        dinitial = tuple(self.allocate(s.shape, s.dtype) for s in dfinal)
         dy = self._swap("dy", dy)
         for k in reversed(range(self.num_layers)):
             if self.dropouts and k < self.num_layers - 1:
