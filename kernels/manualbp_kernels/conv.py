@@ -16,7 +16,19 @@ Only strides need more: their patches are written out, image by image.
 import numpy as np
 
 from .cpu.gemm import (
-    BYTES, KC, OUTPUT, PARALLEL_WORK, ROW_BIAS, ZERO, block, even_share, first_row, gemm, pack, packed_size, panel_of,
+    BYTES,
+    KC,
+    OUTPUT,
+    PARALLEL_WORK,
+    ROW_BIAS,
+    ZERO,
+    block,
+    even_share,
+    first_row,
+    gemm,
+    pack,
+    packed_size,
+    panel_of,
 )  # fmt: skip
 from .cpu.jit import jit, num_threads, prange
 from .cpu.pointwise import PARALLEL_PASS

@@ -4,8 +4,6 @@ nn  forward through a stored matrix, or δ W        nt  x Wᵀ        tn  δᵀ 
 In ``matmul_nn``, ``linear`` and ``linear_backward_weights`` the rows of C, A, x, y, dy may lie along several axes.
 """
 
-import numpy as np
-
 from .cpu.flat import flat
 from .cpu.gemm import COLUMN_BIAS, OUTPUT, ZERO, product
 from .cpu.jit import jit, num_threads, prange

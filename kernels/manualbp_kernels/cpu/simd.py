@@ -25,7 +25,7 @@ def vector_bytes() -> int:
 
 # The register tile. With 32 registers 24 sums, 3 vectors of B and a number of A repeated; with 16 of them 12, 2 and 1.
 ROWS, VECTORS = (8, 3) if vector_bytes() == 64 or platform.machine() == "arm64" else (6, 2)
-HEIGHTS = (8,) if ROWS == 8 else (6, 5, 4)  # whole tiles of so many rows; 4 still have as many sums as multipliers are busy with
+HEIGHTS = (8,) if ROWS == 8 else (6, 5, 4)  # of whole tiles; 4 rows are still enough sums to keep the multipliers busy
 
 
 class Intrinsic:
@@ -187,7 +187,9 @@ def _emit_tile(e: Emitter, C, A, B, bias, rows, a_steps, b_steps, ldc, K, m, n, 
     def multiply(height: int, vectors: int, whole: bool) -> None:
         """A tile of so many rows and vectors; if it is not a whole one, rows and columns beyond m and n are left alone."""
         last = b.sub(m, e.constant(1))  # rows beyond it are computed from it, which is there, and not stored
-        row = [e.constant(r) if whole else b.select(b.icmp_signed("<", e.constant(r), m), e.constant(r), last) for r in range(height)]
+        row = [e.constant(r) for r in range(height)]
+        if not whole:
+            row = [b.select(b.icmp_signed("<", r, m), r, last) for r in row]
         a_row = [e.at(A, b.load(e.at(rows, r))) for r in row]
         c_row = [e.at(C, b.mul(ldc, r)) for r in row]
         masks = [None] * (vectors - 1) + [None if whole else e.mask(n, (vectors - 1) * W)]
@@ -227,7 +229,9 @@ def _emit_tile(e: Emitter, C, A, B, bias, rows, a_steps, b_steps, ldc, K, m, n, 
     for k, height in enumerate(HEIGHTS):
         kind = b.select(b.and_(even, b.icmp_signed("==", m, e.constant(height))), e.constant(k), kind)
     cases = [(height, True) for height in HEIGHTS] + [(ROWS, False)]
-    makers = [partial(multiply, height, vectors, whole) for height, whole in cases for vectors in range(1, VECTORS + 1)]
+    makers: list[Callable[[], Any]] = [
+        partial(multiply, height, vectors, whole) for height, whole in cases for vectors in range(1, VECTORS + 1)
+    ]
     e.branch(b.add(wide, b.mul(kind, e.constant(VECTORS))), makers)
 
 
