@@ -10,17 +10,15 @@ import doctest
 import inspect
 import re
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
+from pages import BLOCKS, PAGES, blocks_of, make, run
 
 import manualbp as mb
 from manualbp import init
 from manualbp.random import generator
 
-DERIVATIONS = Path(__file__).parents[1] / "docs" / "derivations"
-PAGES = {path.stem: path for path in sorted(DERIVATIONS.glob("*.md")) if path.stem != "index"}
 HEADINGS = ["What it is for", "Shapes", "Forward", "Derivation", "Backward", "Example", "Code", "Cost", "In float32", "Sources"]
 INITIALIZERS = [
     name
@@ -33,46 +31,6 @@ PUBLIC = {
     **{name: getattr(init, name) for name in INITIALIZERS},
 }
 BASES = {"Loss", "Optimizer"}
-
-# What has no page yet. A name leaves this list with its page; none may enter.
-MISSING = {
-    "GELU", "SiLU", "normal", "orthogonal", "uniform",
-}  # fmt: skip
-
-
-class Block(NamedTuple):
-    """One ``{formula}`` of a page."""
-
-    page: str
-    call: str
-    options: dict
-    code: str
-
-    @property
-    def name(self):
-        return re.match(r"\w+", self.call).group()
-
-
-FENCE = re.compile(r"^```\{formula\} ([^\n]+)\n((?::\w+:[^\n]*\n)*)(.*?)^```$", re.MULTILINE | re.DOTALL)
-
-
-def blocks_of(stem):
-    for call, options, code in FENCE.findall(PAGES[stem].read_text(encoding="utf-8")):
-        yield Block(stem, call, dict(re.findall(r"^:(\w+): *(.*)$", options, re.MULTILINE)), code)
-
-
-BLOCKS = [block for stem in PAGES for block in blocks_of(stem)]
-
-
-def make(block):
-    return eval(block.call, {**vars(mb), "np": np})
-
-
-def run(block, names):
-    """The names after the block's lines."""
-    space = {"np": np, **names}
-    exec(compile(block.code, f"{block.page}.md: {block.call}", "exec"), space)
-    return space
 
 
 def close(got, expected, what):
@@ -210,6 +168,6 @@ def test_everything_public_has_a_page():
     """A layer, loss, optimizer or initializer stands on the page of its file, with a formula that runs."""
     described = {block.name for block in BLOCKS}
     assert described <= set(PUBLIC)
-    assert set(PUBLIC) - described - BASES == MISSING
+    assert set(PUBLIC) - described == BASES
     for block in BLOCKS:
         assert block.page == PUBLIC[block.name].__module__.rpartition(".")[2]
