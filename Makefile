@@ -28,8 +28,8 @@ docs: $(VENV)/docs   ## build the site into docs/_build; a warning is an error
 docs-serve: docs   ## show it on http://localhost:8000
 	$(BIN)/python -m http.server --bind localhost --directory docs/_build 8000
 
-docs-test: $(VENV)/test   ## run the formulas and the examples of the derivations
-	$(BIN)/python -m pytest tests/test_formulas.py
+docs-test: $(VENV)/test   ## run the formulas, the equations and the examples of the derivations
+	$(BIN)/python -m pytest tests/test_formulas.py tests/test_equations.py tests/test_symbolic.py
 
 clean:
 	rm -rf $(VENV) build docs/_build dist *.egg-info

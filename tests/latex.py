@@ -13,8 +13,22 @@ import unicodedata
 import numpy as np
 
 GREEK = dict(
-    alpha="α", beta="β", gamma="γ", delta="δ", varepsilon="ε", eta="η", theta="θ", kappa="κ", lambda_="λ", mu="μ", pi="π",
-    sigma="σ", tau="τ", varphi="φ", Phi="Φ", ell="l",
+    alpha="α",
+    beta="β",
+    gamma="γ",
+    delta="δ",
+    varepsilon="ε",
+    eta="η",
+    theta="θ",
+    kappa="κ",
+    lambda_="λ",
+    mu="μ",
+    pi="π",
+    sigma="σ",
+    tau="τ",
+    varphi="φ",
+    Phi="Φ",
+    ell="l",
 )  # fmt: skip; ℓ as Python itself reads it in a name
 GREEK["lambda"] = GREEK.pop("lambda_")
 ACCENTS = {r"\tilde": "\u0303", r"\hat": "\u0302", r"\bar": "\u0304"}
@@ -228,7 +242,9 @@ def evaluate(latex, names, sizes=()):
     free = sorted(set().union(*(_free(side, names, ranges) for side in sides)))
     points = list(itertools.product(*(ranges[letter] for letter in free)))
     here = {letter: 0 for letter in ranges}
-    return [np.array([_value(side, {**names, **here, **dict(zip(free, p, strict=True))}, ranges) for p in points]) for side in sides]
+    return [
+        np.array([_value(side, {**names, **here, **dict(zip(free, p, strict=True))}, ranges) for p in points]) for side in sides
+    ]
 
 
 def _ranges(tree, names, ranges):
@@ -275,6 +291,8 @@ def _value(tree, names, ranges):
     if what == "call":
         return parts[0](*(_value(part, names, ranges) for part in parts[1:]))
     values = [_value(part, names, ranges) for part in parts]
+    if what == "*" and parts[0] == ("number", 1.0) and np.ndim(values[1]) == 1:
+        raise ValueError("a column of ones times a column: one of them must be turned")
     return OPERATIONS[what](*values)
 
 

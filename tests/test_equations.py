@@ -31,7 +31,11 @@ def σ(x):
 def equation(stem, number):
     """The pieces of an equation of a page that say something is equal to something."""
     (latex,) = (latex for latex, n in EQUATION.findall(PAGES[stem].read_text(encoding="utf-8")) if n == number)
-    return [piece.strip(" ,") for piece in re.split(r"\\qquad|\\quad", latex) if "=" in piece or r"\leftarrow" in piece]
+    return pieces(latex)
+
+
+def pieces(latex):
+    return [piece.strip(" ,.") for piece in re.split(r"\\qquad|\\quad", latex) if "=" in piece or r"\leftarrow" in piece]
 
 
 def numbers(block):
@@ -113,9 +117,7 @@ def row(names, n):
 
 def windows(block, names):
     """The letters of a window's geometry, and where each maximum lies."""
-    if block.name == "Conv1d":  # its groups have indices of their own: it is held to its layer alone
-        return None, {}
-    padding = {"Conv2d": (1, 0), "AvgPool2d": (1, 1)}.get(block.name, (0, 0))
+    padding = (0, 0) if block.name == "MaxPool2d" else (1, 1)
     stride = (2, 1) if block.name == "Conv2d" else (2, 2)
     geometry = {"s_h": stride[0], "s_w": stride[1], "d_h": 1, "d_w": 1, "p_h": padding[0], "p_w": padding[1], "A": 9}
     geometry |= {"H": names["x"].shape[2], "W": names["W"] if block.page == "conv" else names["x"].shape[3]}
@@ -160,17 +162,94 @@ def same(sides, what):
 CHECKED = [b for b in BLOCKS if b.name not in mb.optim.__all__]
 
 
-@pytest.mark.parametrize(("block", "number"), [(b, n) for b in CHECKED for n in sorted(set(numbers(b)))], ids=lambda v: getattr(v, "call", v))
-def test_equation(block, number):
-    for piece in equation(block.page, number):
-        if block.page == "init" and piece[:1] not in names_of(block):
-            continue  # a normal distribution has no bound, a uniform one no deviation
-        found = [evaluate(piece, names, sizes) for names, sizes in scopes(block, number) if names]
-        if re.match(r"d[Wb]_\{", piece) and block.page in RECURRENT:  # the sum over sequences is the batch's
-            total = sum(sides[-1] for sides in found)
-            found = [[*found[0][:-1], total]]
-        for sides in found:
-            same(sides, f"({number}) of {block.page}.md: {piece}")
+def holds(block, piece, number=None):
+    """AssertionError unless an equation of a page is true of the block's arrays; number None if it has none."""
+    found = [evaluate(piece, names, sizes) for names, sizes in (scopes(block, number) if number else whole(block))]
+    if number and block.page in RECURRENT and re.match(r"d[Wb]_\{", piece):  # the sum over sequences is the batch's
+        found = [[*found[0][:-1], sum(sides[-1] for sides in found)]]
+    for sides in found:
+        same(sides, f"({number}) of {block.page}.md: {piece}")
+
+
+def cases():
+    """Every equation of a page with each block that it is true of: block, piece, number."""
+    for block in CHECKED:
+        if block.name == "Conv1d":
+            continue  # its groups have indices of their own: it is held to its layer alone
+        for number in sorted(set(numbers(block))):
+            for piece in equation(block.page, number):
+                if (
+                    block.page != "init" or f"\n{piece[0]} = " in block.code
+                ):  # a normal distribution has no bound, a uniform one no s
+                    yield block, piece, number
+        for piece in unnumbered(block.page):
+            if block.page != "softmax" or ("diag" in piece) == (block.name == "Softmax") or piece[0] != "J":
+                yield block, piece, None  # the softmax and its logarithm have each a Jacobian
+
+
+def unnumbered(stem):
+    """The other equations of the backward section: matrix forms, and index forms of what has its numbers as matrices."""
+    backward = re.split(r"^## ", PAGES[stem].read_text(encoding="utf-8"), flags=re.MULTILINE)[5]
+    return [
+        piece for latex in re.findall(r"^\$\$ ((?:(?!\\tag|\$\$).)*) \$\$$", backward, re.MULTILINE) for piece in pieces(latex)
+    ]
+
+
+def whole(block):
+    """What the letters stand for in an equation of the whole batch, where matrices are matrices."""
+    names = {**names_of(block), "e": math.e}
+    if block.page in RECURRENT:
+        T, sizes = len(names["x"]), {"t": range(1, len(names["x"]) + 1)}
+        steps = {name: v for name, v in names.items() if isinstance(v, np.ndarray) and v.ndim == 3}
+        steps = {name: np.pad(v, [(1, 1), (0, 0), (0, 0)]) if len(v) == T else v for name, v in steps.items()}
+        yield {**names, **steps, "φ′": lambda a: 1 - np.tanh(a) ** 2}, sizes
+    elif block.page == "conv":  # one image at a time: (c, i, j) is one index, (h, w) another; dW from the last image alone
+        O, columns = len(names["W"]), math.prod(names["y"].shape[2:])
+        for n in range(len(names["x"])):
+            image = {name: names[name][n].reshape(-1, columns) for name in ("y", "δ", "x̃", "dx̃")}
+            one = np.einsum("ohw,cijhw->ocij", names["δ"][n], names["x̃"][n])
+            yield {**names, **image, "W": names["W"].reshape(O, -1), "dW": one.reshape(O, -1)}, {}
+    elif block.page == "softmax":
+        for n in range(len(names["x"])):
+            y = names["y"][n]
+            own = {name: names[name][n] for name in ("y", "δ", "dx")}
+            yield (
+                {**own, "J": jacobian(block, names["x"][n]), "p": np.exp(y), "I": np.eye(len(y)), "diag": np.diag, "e": math.e},
+                {},
+            )
+    else:
+        yield names, {}
+
+
+def jacobian(block, x):
+    """∂y[j]/∂x[k]: what the layer's backward makes of the δ that is 1 at j alone, one row for each j."""
+    layer, unit = make(block), np.eye(len(x))
+    layer(np.tile(x, (len(x), 1)))
+    return layer.backward(unit)
+
+
+@pytest.mark.parametrize(("block", "piece", "number"), list(cases()), ids=lambda v: getattr(v, "call", v))
+def test_equation(block, piece, number):
+    holds(block, piece, number)
+
+
+def test_every_equation_is_among_them():
+    optimizers = {(b.page, n) for b in BLOCKS if b.name in mb.optim.__all__ for n in numbers(b)}
+    on_pages = {(stem, n) for stem, page in PAGES.items() for _, n in EQUATION.findall(page.read_text(encoding="utf-8"))}
+    assert {(block.page, number) for block, _, number in cases() if number} | optimizers == on_pages
+
+
+@pytest.mark.parametrize(("page", "piece", "number"), sorted({(b.page, piece, n or "") for b, piece, n in cases()}))
+def test_no_sign_can_be_left_out(page, piece, number):
+    """Without one of its minus signs, or one of its transposes, an equation of a page is false for one of its blocks."""
+    blocks = [b for b, same_piece, n in cases() if (b.page, same_piece, n or "") == (page, piece, number)]
+    for found in re.finditer(r"-|\^\\top", piece):
+        before = piece[: found.start()].rstrip()
+        between = found.group() == "-" and before and before[-1] not in "=({"
+        without = before + (" + " if between else " ") + piece[found.end() :]
+        with pytest.raises((AssertionError, ValueError)):
+            for block in blocks:
+                holds(block, without, number)
 
 
 @pytest.mark.parametrize("block", [b for b in BLOCKS if b.name in mb.optim.__all__ and numbers(b)], ids=lambda b: b.call)
