@@ -12,25 +12,23 @@ import unicodedata
 
 import numpy as np
 
-GREEK = dict(
-    alpha="α",
-    beta="β",
-    gamma="γ",
-    delta="δ",
-    varepsilon="ε",
-    eta="η",
-    theta="θ",
-    kappa="κ",
-    lambda_="λ",
-    mu="μ",
-    pi="π",
-    sigma="σ",
-    tau="τ",
-    varphi="φ",
-    Phi="Φ",
-    ell="l",
-)  # fmt: skip; ℓ as Python itself reads it in a name
-GREEK["lambda"] = GREEK.pop("lambda_")
+GREEK = {
+    "alpha": "α",
+    "beta": "β",
+    "delta": "δ",
+    "varepsilon": "ε",
+    "eta": "η",
+    "theta": "θ",
+    "kappa": "κ",
+    "lambda": "λ",
+    "mu": "μ",
+    "pi": "π",
+    "sigma": "σ",
+    "tau": "τ",
+    "varphi": "φ",
+    "Phi": "Φ",
+    "ell": "l",
+}  # fmt: skip; ℓ is l, as Python itself reads it in a name
 ACCENTS = {r"\tilde": "\u0303", r"\hat": "\u0302", r"\bar": "\u0304"}
 FUNCTIONS = {r"\log": np.log, r"\tanh": np.tanh, "sign": np.sign}
 RELATIONS = {"=": np.equal, "<": np.less, ">": np.greater, r"\le": np.less_equal, r"\ge": np.greater_equal}
@@ -241,7 +239,7 @@ def evaluate(latex, names, sizes=()):
         _ranges(side, names, ranges)
     free = sorted(set().union(*(_free(side, names, ranges) for side in sides)))
     points = list(itertools.product(*(ranges[letter] for letter in free)))
-    here = {letter: 0 for letter in ranges}
+    here = dict.fromkeys(ranges, 0)
     return [
         np.array([_value(side, {**names, **here, **dict(zip(free, p, strict=True))}, ranges) for p in points]) for side in sides
     ]

@@ -40,7 +40,10 @@ def make(block):
     return eval(block.call, {**vars(mb), "np": np})
 
 
-def run(block, names, library=np, erf=np.vectorize(math.erf)):
+erf = np.vectorize(math.erf)
+
+
+def run(block, names, library=np, erf=erf):
     """The names after the block's lines; ``library`` is what they call ``np``, and ``erf`` what NumPy has not."""
     space = {"np": library, "erf": erf, **names}
     exec(compile(block.code, f"{block.page}.md: {block.call}", "exec"), space)

@@ -3,7 +3,8 @@
 The lines run on symbols: ``np.exp`` becomes SymPy's, ``np.where`` a Piecewise, and L comes out as an expression in every
 x. So there is no second text of any formula here. Activations and losses are done; softmax and its losses too, because
 their K is a small number on the page. Layers with weights are sums of products, for which central differences on random
-numbers leave nothing open (tests/test_formulas.py); a maximum over a window is a choice, no expression; dropout's mask is drawn.
+numbers leave nothing open (tests/test_formulas.py); a maximum over a window is a choice and no expression; the mask of
+dropout is drawn.
 """
 
 import re
