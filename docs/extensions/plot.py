@@ -1,4 +1,4 @@
-"""``{plot} FILE FUNCTION`` with a caption below it: the figure that a function of a program returns, drawn when the site is built.
+"""``{plot} FILE FUNCTION`` with a caption below it: a figure that a program draws when the site is built.
 
 The function is ``figure`` if not named. With ``:code:`` its source can be unfolded beneath, so that what is seen is what ran.
 """

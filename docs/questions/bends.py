@@ -7,7 +7,7 @@ import manualbp as mb
 from manualbp.data import digits
 
 DIGITS = digits()
-KINDS = {  # an activation, and initial weights; None are the library's (and PyTorch's) own
+KINDS = {  # an activation and initial weights; None: those of the library
     "sigmoid, Xavier": (mb.Sigmoid, mb.init.xavier_normal),
     "sigmoid, 4 × Xavier": (mb.Sigmoid, lambda shape: mb.init.xavier_normal(shape, gain=4)),
     "tanh, Xavier": (mb.Tanh, mb.init.xavier_normal),
@@ -38,20 +38,20 @@ def network(kind, hidden):
 
 def learn(net, lr=0.1, epochs=15):
     """The share of held-out digits read right, after each epoch."""
-    history = net.fit(
-        DIGITS.x_train, DIGITS.y_train, loss=mb.CrossEntropyLoss(), optimizer=mb.SGD(net.parameters(), lr=lr), epochs=epochs,
-        validation_data=(DIGITS.x_test, DIGITS.y_test), metrics=("accuracy",), seed=0, progress=False,
-    )  # fmt: skip
+    loss, optimizer = mb.CrossEntropyLoss(), mb.SGD(net.parameters(), lr=lr)
+    options = {"epochs": epochs, "metrics": ("accuracy",), "seed": 0, "progress": False}
+    x, t, *test = DIGITS
+    history = net.fit(x, t, loss=loss, optimizer=optimizer, validation_data=test, **options)
     return history["val_accuracy"]
 
 
 def dead(net):
-    """The share of neurons in the first hidden layer that say 0 to every digit of the training data."""
+    """The share of the first layer's neurons that say 0 to every digit of the training."""
     return float((net[:3].predict(DIGITS.x_train) == 0).all(axis=0).mean())
 
 
 def one_sign(kind, batch):
-    """The share of neurons in the second hidden layer whose weights all have gradients of one sign, in a new network."""
+    """In a new network, the share of the second layer's rows of dW that have one sign."""
     net, loss = network(kind, hidden=2), mb.CrossEntropyLoss()
     loss(net(DIGITS.x_train[:batch]), DIGITS.y_train[:batch])
     net.backward(loss.backward())

@@ -53,7 +53,7 @@ def noise(batch, draws=2000):
 
 
 def excess(lr, epochs=200):
-    """The mean loss above the smallest possible one in the last half of the steps, one sample each."""
+    """How far the loss is above the lowest one, averaged over the second half of the way."""
     places = path(1, epochs, lr)
     w, b = places[len(places) // 2 :].T
     losses = np.mean((w * X + b - T) ** 2, axis=0)
@@ -68,7 +68,7 @@ def figure():
     fig, axes = plt.subplots()
     axes.contour(w, b, height, levels=np.geomspace(0.3, 6, 8), colors="grey", linewidths=0.6)
     for batch, width in ((1, 0.7), (16, 1.2), (128, 1.8)):
-        axes.plot(*path(batch).T, ".-", linewidth=width, markersize=2 * width, label=f"{batch}", zorder=2 + width)
+        axes.plot(*path(batch).T, ".-", linewidth=width, label=f"{batch}", zorder=2 + width)
     axes.set(xlabel="w", ylabel="b")
     axes.legend(title="samples a step")
     return fig

@@ -17,7 +17,7 @@ def train(epochs=4, batch_size=32):
     for _epoch in range(epochs):  # an epoch: every sample once
         order = rng.permutation(len(data.x_train))  # in a new order
         for first in range(0, len(order), batch_size):
-            batch = order[first : first + batch_size]  # a batch: what one step sees; the last one is smaller
+            batch = order[first : first + batch_size]  # a batch: what one step sees
             losses.append(loss(net(data.x_train[batch]), data.y_train[batch]))
             sizes.append(len(batch))
             net.zero_grad()
@@ -29,10 +29,22 @@ def train(epochs=4, batch_size=32):
 def figure():
     losses, sizes = train()[1:]
     per_epoch = len(losses) // 4
-    means = [np.average(losses[i : i + per_epoch], weights=sizes[i : i + per_epoch]) for i in range(0, len(losses), per_epoch)]
+    means = [
+        np.average(losses[i : i + per_epoch], weights=sizes[i : i + per_epoch])
+        for i in range(0, len(losses), per_epoch)
+    ]
     fig, axes = plt.subplots()
-    axes.plot(np.arange(1, len(losses) + 1), losses, linewidth=0.8, label="of an iteration's batch")
-    axes.stairs(means, np.arange(5) * per_epoch, baseline=None, linewidth=2, color="C1", label="mean over an epoch")
+    axes.plot(
+        np.arange(1, len(losses) + 1), losses, linewidth=0.8, label="of an iteration's batch"
+    )
+    axes.stairs(
+        means,
+        np.arange(5) * per_epoch,
+        baseline=None,
+        linewidth=2,
+        color="C1",
+        label="mean over an epoch",
+    )
     axes.set(xlabel="iteration", ylabel="loss", xticks=np.arange(5) * per_epoch)
     axes.legend()
     return fig

@@ -16,7 +16,7 @@ STARTS = {
 
 
 def reader(bend, hidden=16, value=None):
-    """A reader of digits with one hidden layer; all weights have one value, or are drawn as usual if it is None."""
+    """A reader of digits; its parameters are drawn as usual, or all have one value."""
     mb.manual_seed(0)
     net = mb.Sequential(mb.Flatten(), mb.Linear(64, hidden), bend(), mb.Linear(hidden, 10))
     if value is not None:
@@ -28,10 +28,9 @@ def reader(bend, hidden=16, value=None):
 def learn(net, epochs=30):
     """Train, and return the loss on the training data."""
     data, loss = digits(), mb.CrossEntropyLoss()
-    net.fit(
-        data.x_train, data.y_train, loss=loss, optimizer=mb.Adam(net.parameters(), lr=0.01), epochs=epochs, seed=0, progress=False
-    )
-    return net.evaluate(data.x_train, data.y_train, loss=loss)["loss"]
+    adam, (x, t) = mb.Adam(net.parameters(), lr=0.01), data[:2]
+    net.fit(x, t, loss=loss, optimizer=adam, epochs=epochs, seed=0, progress=False)
+    return net.evaluate(x, t, loss=loss)["loss"]
 
 
 def different(net):
@@ -40,13 +39,15 @@ def different(net):
 
 
 def sizes(bend, start):
-    """Root mean square of the output of each of 20 layers; and of ∂L/∂x of each, if ∂L/∂y of the last is drawn at random."""
+    """The root mean square of each layer's output, and of its ∂L/∂x on the way back."""
     mb.manual_seed(0)
     rng = np.random.default_rng(0)
     signal, delta = rng.standard_normal((2, 200, WIDTH))
     layers, forward, backward = [], [], []
     for _ in range(DEPTH):
-        layers.append(mb.Sequential(mb.Linear(WIDTH, WIDTH, bias=False, dtype=np.float64), bend()))
+        layers.append(
+            mb.Sequential(mb.Linear(WIDTH, WIDTH, bias=False, dtype=np.float64), bend())
+        )
         layers[-1][0].W = start((WIDTH, WIDTH))
         signal = layers[-1](signal)
         forward.append(np.sqrt(np.mean(signal**2)))

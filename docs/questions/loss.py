@@ -1,4 +1,4 @@
-"""What can be minimised, and what a saturated neuron gets from the squared error and from cross-entropy."""
+"""What can be minimised, and what a saturated neuron learns from two losses."""
 
 import numpy as np
 from matplotlib import pyplot as plt
@@ -17,7 +17,7 @@ def gradient(loss, z, t=0.0):
 
 
 def steps_to_learn(loss, z, lr=1.0):
-    """How many steps of gradient descent a neuron with x = 1, w = z, b = 0 and target 0 needs until it says less than 0.1."""
+    """Steps until a neuron that begins with w = z, b = 0 says less than 0.1 to x = 1."""
     net, loss = mb.Sequential(mb.Linear(1, 1, dtype=np.float64), mb.Sigmoid()), loss()
     net[0].W, net[0].b = [[z]], [0.0]
     optimizer = mb.SGD(net.parameters(), lr=lr)
@@ -33,17 +33,17 @@ def steps_to_learn(loss, z, lr=1.0):
 
 
 def along_a_line(ticks):
-    """Loss and share of errors of a linear reader of digits, as all its weights are scaled from none to twice trained."""
+    """Loss and share of errors of a reader of digits, its trained weights moved one way."""
     mb.manual_seed(0)
-    data, net, loss = digits(), mb.Sequential(mb.Flatten(), mb.Linear(64, 10)), mb.CrossEntropyLoss()
-    net.fit(
-        data.x_train, data.y_train, loss=loss, optimizer=mb.SGD(net.parameters(), lr=0.1), epochs=5, seed=0, progress=False
-    )
-    start, W = np.random.default_rng(0).normal(size=(10, 64)), net[1].W.copy()
+    x, t, x_test, t_test = digits()
+    net, loss = mb.Sequential(mb.Flatten(), mb.Linear(64, 10)), mb.CrossEntropyLoss()
+    optimizer = mb.SGD(net.parameters(), lr=0.1)
+    net.fit(x, t, loss=loss, optimizer=optimizer, epochs=5, seed=0, progress=False)
+    W, way = net[1].W.copy(), np.random.default_rng(0).normal(size=(10, 64))
     losses, errors = [], []
     for s in ticks:
-        net[1].W = W + s * start
-        found = net.evaluate(data.x_test[:50], data.y_test[:50], loss=loss, metrics=("accuracy",))
+        net[1].W = W + s * way
+        found = net.evaluate(x_test[:50], t_test[:50], loss=loss, metrics=("accuracy",))
         losses.append(found["loss"])
         errors.append(1 - found["accuracy"])
     return losses, errors
@@ -66,5 +66,7 @@ def stairs():
     above.plot(ticks, losses)
     above.set(ylabel="cross-entropy")
     below.plot(ticks, errors, drawstyle="steps-mid", color="C1")
-    below.set(ylabel="share of errors", xlabel="way along a random direction from the trained weights")
+    below.set(
+        ylabel="share of errors", xlabel="way along a random direction from the trained weights"
+    )
     return fig

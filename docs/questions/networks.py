@@ -8,9 +8,7 @@ from matplotlib import pyplot as plt
 import manualbp as mb
 from manualbp.data import digits
 
-DIGITS = digits()
-
-# ---------------------------------------------------------------------- images: which digit?
+# ---------------------------------------------------- images: which digit?
 
 
 def sheet(images, down=2, right=2):
@@ -21,12 +19,12 @@ def sheet(images, down=2, right=2):
 
 
 def moved(images):
-    """All digits a pixel above or below the middle, and left or right of it: four copies of each."""
+    """Every digit four times, a pixel above or below the middle and left or right of it."""
     return np.concatenate([sheet(images, down, right) for down in (1, 3) for right in (1, 3)])
 
 
 def mixed(images):
-    """The pixels of the sheet in an order drawn once, the same for every image: a table with 144 columns."""
+    """All pixels in an order drawn once, the same for every image: a table of 144 columns."""
     order = np.random.default_rng(0).permutation(144)
     return sheet(images).reshape(-1, 144)[:, order].reshape(-1, 1, 12, 12)
 
@@ -36,25 +34,34 @@ def image_networks():
     return {
         "MLP": mb.Sequential(mb.Flatten(), mb.Linear(144, 32), mb.ReLU(), mb.Linear(32, 10)),
         "CNN": mb.Sequential(
-            mb.Conv2d(1, 8, 3, padding=1), mb.ReLU(), mb.Conv2d(8, 16, 3, padding=1), mb.ReLU(),
-            mb.Conv2d(16, 16, 3, padding=1), mb.ReLU(), mb.GlobalAvgPool2d(), mb.Linear(16, 10),
+            mb.Conv2d(1, 8, 3, padding=1),
+            mb.ReLU(),
+            mb.Conv2d(8, 16, 3, padding=1),
+            mb.ReLU(),
+            mb.Conv2d(16, 16, 3, padding=1),
+            mb.ReLU(),
+            mb.GlobalAvgPool2d(),
+            mb.Linear(16, 10),
         ),
         "RNN": mb.Sequential(  # reads row by row
-            mb.Reshape(12, 12), mb.RNN(12, 32, batch_first=True), mb.LastStep(batch_first=True), mb.Linear(32, 10),
+            mb.Reshape(12, 12),
+            mb.RNN(12, 32, batch_first=True),
+            mb.LastStep(batch_first=True),
+            mb.Linear(32, 10),
         ),
-    }  # fmt: skip
+    }
 
 
-# ---------------------------------------------------------------------- sequences: which sign came last?
+# ---------------------------------------------------- sequences: which sign came last?
 
 
 def sequences(count, share, seed):
-    """Sequences of 24 steps, each a sign A, a sign B, or mostly nothing; ``share`` is that of A, and that of B."""
+    """Sequences of 24 steps; a ``share`` of them is A, as many are B, the rest nothing."""
     rng = np.random.default_rng(seed)
     signs = rng.choice(3, size=(count, 24), p=[1 - 2 * share, share, share])
     signs[:, 0] = rng.integers(1, 3, count)  # there is always one
     last = [row[row > 0][-1] - 1 for row in signs]
-    return np.stack([signs == 1, signs == 2], axis=2).astype(np.float32), np.array(last, np.int64)
+    return np.stack([signs == 1, signs == 2], axis=2).astype(np.float32), np.array(last)
 
 
 def sequence_networks():
@@ -62,13 +69,19 @@ def sequence_networks():
     return {
         "MLP": mb.Sequential(mb.Flatten(), mb.Linear(48, 32), mb.ReLU(), mb.Linear(32, 2)),
         "CNN": mb.Sequential(  # a window of five steps
-            mb.Reshape(1, 24, 2), mb.Conv2d(1, 32, (5, 2)), mb.ReLU(), mb.GlobalAvgPool2d(), mb.Linear(32, 2)
+            mb.Reshape(1, 24, 2),
+            mb.Conv2d(1, 32, (5, 2)),
+            mb.ReLU(),
+            mb.GlobalAvgPool2d(),
+            mb.Linear(32, 2),
         ),
-        "RNN": mb.Sequential(mb.RNN(2, 16, batch_first=True), mb.LastStep(batch_first=True), mb.Linear(16, 2)),
+        "RNN": mb.Sequential(
+            mb.RNN(2, 16, batch_first=True), mb.LastStep(batch_first=True), mb.Linear(16, 2)
+        ),
     }
 
 
-# ---------------------------------------------------------------------- the experiment
+# ---------------------------------------------------- the experiment
 
 
 def learn(net, x, t, *tests):
@@ -80,31 +93,33 @@ def learn(net, x, t, *tests):
 
 @cache
 def scores():
-    """Per task the share of right answers of MLP, CNN and RNN."""
-    train, test, t = DIGITS.x_train, DIGITS.x_test, DIGITS.y_test
-    plain = [
-        learn(net, sheet(train), DIGITS.y_train, (sheet(test), t), (moved(test), np.tile(t, 4)))
-        for net in image_networks().values()
-    ]
-    table = [learn(net, mixed(train), DIGITS.y_train, (mixed(test), t)) for net in image_networks().values()]
-    last = [
-        learn(net, *sequences(1000, 0.2, seed=0), sequences(500, 0.2, seed=1), sequences(500, 0.03, seed=2))
-        for net in sequence_networks().values()
-    ]
-    return {
-        "digits in place": [score[0] for score in plain],
-        "digits moved": [score[1] for score in plain],
-        "pixels mixed": [score[0] for score in table],
-        "last sign": [score[0] for score in last],
-        "last sign, rare": [score[1] for score in last],
-    }
+    """Per test the share of right answers of MLP, CNN and RNN."""
+    x, t, x_test, t_test = digits()
+    in_place, elsewhere = (sheet(x_test), t_test), (moved(x_test), np.tile(t_test, 4))
+    often, seldom = sequences(500, 0.2, seed=1), sequences(500, 0.03, seed=2)
+    images, table, signs = (
+        [learn(net, *data, *tests) for net in networks().values()]
+        for networks, data, *tests in (
+            (image_networks, (sheet(x), t), in_place, elsewhere),
+            (image_networks, (mixed(x), t), (mixed(x_test), t_test)),
+            (sequence_networks, sequences(1000, 0.2, seed=0), often, seldom),
+        )
+    )
+    names = "digits in place", "digits moved", "pixels mixed", "last sign", "last sign, rare"
+    tests = *zip(*images, strict=True), *zip(*table, strict=True), *zip(*signs, strict=True)
+    return dict(zip(names, tests, strict=True))
 
 
 def figure():
     tasks = scores()
     fig, axes = plt.subplots(figsize=(4.6, 3.6))
     for k, name in enumerate(("MLP", "CNN", "RNN")):
-        axes.barh(np.arange(5) + 0.27 * (k - 1), [score[k] for score in tasks.values()], 0.25, label=name)
+        axes.barh(
+            np.arange(5) + 0.27 * (k - 1),
+            [score[k] for score in tasks.values()],
+            0.25,
+            label=name,
+        )
     axes.set(yticks=range(5), yticklabels=tasks, xlabel="right answers", xlim=(0, 1))
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")

@@ -12,7 +12,7 @@ T = X @ [[1.0], [1.0]]  # the weights (1, 1) fit exactly
 
 
 def curvatures(x):
-    """The eigenvalues λ of the matrix of second derivatives of L = mean (xw − t)², which is 2 xᵀx / N: smallest, largest."""
+    """Smallest and largest second derivative of mean (xw − t)²: eigenvalues of 2 xᵀx / N."""
     return np.linalg.eigvalsh(2 * x.T @ x / len(x))
 
 
@@ -31,14 +31,14 @@ def descend(lr, steps=50, x=X):
 
 
 def train(lr):
-    """The training loss of a small reader of digits after three epochs at this rate, inf if it is not a number any more."""
+    """The loss of a small reader of digits after three epochs; inf if it overflowed."""
     mb.manual_seed(0)
-    data = digits()
+    x, t = digits()[:2]
     net = mb.Sequential(mb.Flatten(), mb.Linear(64, 32), mb.ReLU(), mb.Linear(32, 10))
     loss, optimizer = mb.CrossEntropyLoss(), mb.SGD(net.parameters(), lr=lr)
     try:
-        net.fit(data.x_train, data.y_train, loss=loss, optimizer=optimizer, epochs=3, seed=0, progress=False)
-        return net.evaluate(data.x_train, data.y_train, loss=loss)["loss"]
+        net.fit(x, t, loss=loss, optimizer=optimizer, epochs=3, seed=0, progress=False)
+        return net.evaluate(x, t, loss=loss)["loss"]
     except FloatingPointError:
         return np.inf
 

@@ -10,9 +10,13 @@ SAMPLES = 100
 
 
 def stack(depth, bend=mb.Sigmoid, start=None):
-    """``depth`` times Linear and bend, all of one width; ``start`` makes initial weights, the library's if None."""
+    """``depth`` times Linear and bend; ``start`` makes the weights, or the library does."""
     mb.manual_seed(0)
-    layers = [layer for _ in range(depth) for layer in (mb.Linear(WIDTH, WIDTH, dtype=np.float64), bend())]
+    layers = [
+        layer
+        for _ in range(depth)
+        for layer in (mb.Linear(WIDTH, WIDTH, dtype=np.float64), bend())
+    ]
     for linear in layers[::2]:
         if start:
             linear.W, linear.b = start(linear.W.shape), np.zeros(WIDTH)
@@ -20,7 +24,7 @@ def stack(depth, bend=mb.Sigmoid, start=None):
 
 
 def run(net):
-    """One forward and one backward pass, with random samples and a random ∂L/∂y. Returns |∂L/∂x| ÷ |∂L/∂y|."""
+    """A forward and a backward pass with random x and ∂L/∂y; returns |∂L/∂x| ÷ |∂L/∂y|."""
     rng = np.random.default_rng(0)
     net(rng.standard_normal((SAMPLES, WIDTH)))
     dy = rng.standard_normal((SAMPLES, WIDTH)) / SAMPLES
@@ -34,7 +38,7 @@ def gradient_norms(net):
 
 
 def orthogonal(gain):
-    """Weights that turn a vector and make it ``gain`` times as long, and change nothing else about it."""
+    """Weights that turn a vector, and make it ``gain`` times as long."""
     return lambda shape: mb.init.orthogonal(shape, gain)
 
 
