@@ -6,6 +6,7 @@ A name is ``function``, ``Class``, ``Class.method`` or ``CONSTANT``; a name that
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -47,7 +48,8 @@ class Source(SphinxDirective):
             parts = [code_of(path, name) for name in " ".join(self.content).split()]
         except (KeyError, OSError) as error:
             raise self.error(str(error)) from None
-        block = nodes.literal_block("", "\n\n".join(parts), language="python")
+        text = re.sub(r"\n\n(?=\w+ = )", "\n", "\n\n".join(parts))  # constants stand together
+        block = nodes.literal_block("", text, language="python")
         return [container_wrapper(self, block, self.arguments[0])]
 
 

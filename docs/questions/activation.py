@@ -41,7 +41,10 @@ def figure():
     plane = np.stack(np.meshgrid(ticks, ticks), axis=-1).reshape(-1, 2)
     fig, panels = plt.subplots(1, 2, figsize=(4.6, 2.5), sharey=True)
     for axes, bend, title in zip(
-        panels, [(), (mb.ReLU(),)], ["linear, linear", "linear, ReLU, linear"], strict=True
+        panels,
+        [(), (mb.ReLU(),)],
+        ["linear, linear", "linear, ReLU, linear"],
+        strict=True,
     ):
         net = network(*bend)
         train(net)

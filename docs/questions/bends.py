@@ -1,4 +1,4 @@
-"""Sigmoid, tanh and ReLU: values and slopes, and the same deep network with each of them."""
+"""Sigmoid, tanh and ReLU: values, slopes, and the same network with each of them."""
 
 import numpy as np
 from matplotlib import pyplot as plt
@@ -9,7 +9,10 @@ from manualbp.data import digits
 DIGITS = digits()
 KINDS = {  # an activation and initial weights; None: those of the library
     "sigmoid, Xavier": (mb.Sigmoid, mb.init.xavier_normal),
-    "sigmoid, 4 × Xavier": (mb.Sigmoid, lambda shape: mb.init.xavier_normal(shape, gain=4)),
+    "sigmoid, 4 × Xavier": (
+        mb.Sigmoid,
+        lambda shape: mb.init.xavier_normal(shape, gain=4),
+    ),
     "tanh, Xavier": (mb.Tanh, mb.init.xavier_normal),
     "ReLU, Kaiming": (mb.ReLU, mb.init.kaiming_normal),
     "ReLU, default": (mb.ReLU, None),
@@ -41,12 +44,14 @@ def learn(net, lr=0.1, epochs=15):
     loss, optimizer = mb.CrossEntropyLoss(), mb.SGD(net.parameters(), lr=lr)
     options = {"epochs": epochs, "metrics": ("accuracy",), "seed": 0, "progress": False}
     x, t, *test = DIGITS
-    history = net.fit(x, t, loss=loss, optimizer=optimizer, validation_data=test, **options)
+    history = net.fit(
+        x, t, loss=loss, optimizer=optimizer, validation_data=test, **options
+    )
     return history["val_accuracy"]
 
 
 def dead(net):
-    """The share of the first layer's neurons that say 0 to every digit of the training."""
+    """The share of the first layer's neurons that say 0 to every training digit."""
     return float((net[:3].predict(DIGITS.x_train) == 0).all(axis=0).mean())
 
 

@@ -1,4 +1,4 @@
-"""Batch, mini-batch and single samples on a line fit, whose whole landscape can be drawn."""
+"""Batch, mini-batch and single samples on a landscape that can be drawn."""
 
 import numpy as np
 from matplotlib import pyplot as plt
@@ -42,7 +42,7 @@ def path(batch, epochs=10, lr=0.1):
 
 
 def noise(batch, draws=2000):
-    """How far gradients of random batches lie from that of all samples, root mean square."""
+    """Root mean square distance of random batches' gradients from that of all samples."""
     net, pick = neuron(), np.random.default_rng(2)
     full = gradient(net, X, T)
     errors = []
@@ -53,7 +53,7 @@ def noise(batch, draws=2000):
 
 
 def excess(lr, epochs=200):
-    """How far the loss is above the lowest one, averaged over the second half of the way."""
+    """How far above the lowest loss the second half of the way lies, on average."""
     places = path(1, epochs, lr)
     w, b = places[len(places) // 2 :].T
     losses = np.mean((w * X + b - T) ** 2, axis=0)
@@ -66,9 +66,13 @@ def figure():
     w, b = np.meshgrid(np.linspace(-1.4, 2.9, 60), np.linspace(-1.2, 1.9, 60))
     height = ((w[..., None] * X[:, 0] + b[..., None] - T[:, 0]) ** 2).mean(axis=-1)
     fig, axes = plt.subplots()
-    axes.contour(w, b, height, levels=np.geomspace(0.3, 6, 8), colors="grey", linewidths=0.6)
+    axes.contour(
+        w, b, height, levels=np.geomspace(0.3, 6, 8), colors="grey", linewidths=0.6
+    )
     for batch, width in ((1, 0.7), (16, 1.2), (128, 1.8)):
-        axes.plot(*path(batch).T, ".-", linewidth=width, label=f"{batch}", zorder=2 + width)
+        axes.plot(
+            *path(batch).T, ".-", linewidth=width, label=f"{batch}", zorder=2 + width
+        )
     axes.set(xlabel="w", ylabel="b")
     axes.legend(title="samples a step")
     return fig

@@ -8,7 +8,7 @@ from manualbp.data import digits
 
 
 def train(epochs=4, batch_size=32):
-    """The loop of ``fit``, written out. Returns the losses and the sizes of all batches."""
+    """The loop of ``fit``. Returns the net, and the losses and sizes of all batches."""
     mb.manual_seed(0)
     data, rng = digits(), np.random.default_rng(0)
     net = mb.Sequential(mb.Flatten(), mb.Linear(64, 32), mb.ReLU(), mb.Linear(32, 10))
@@ -35,7 +35,10 @@ def figure():
     ]
     fig, axes = plt.subplots()
     axes.plot(
-        np.arange(1, len(losses) + 1), losses, linewidth=0.8, label="of an iteration's batch"
+        np.arange(1, len(losses) + 1),
+        losses,
+        linewidth=0.8,
+        label="of an iteration's batch",
     )
     axes.stairs(
         means,

@@ -18,7 +18,9 @@ STARTS = {
 def reader(bend, hidden=16, value=None):
     """A reader of digits; its parameters are drawn as usual, or all have one value."""
     mb.manual_seed(0)
-    net = mb.Sequential(mb.Flatten(), mb.Linear(64, hidden), bend(), mb.Linear(hidden, 10))
+    net = mb.Sequential(
+        mb.Flatten(), mb.Linear(64, hidden), bend(), mb.Linear(hidden, 10)
+    )
     if value is not None:
         for parameter in net.parameters():
             parameter.value[...] = value
@@ -62,7 +64,9 @@ def figure():
     for axes, bend in zip(panels, (mb.Tanh, mb.ReLU), strict=True):
         for name, start in STARTS.items():
             axes.semilogy(range(1, DEPTH + 1), sizes(bend, start)[0], "o-", label=name)
-        axes.set(title=bend.__name__, ylabel="size of the output", xticks=[1, 5, 10, 15, 20])
+        axes.set(
+            title=bend.__name__, ylabel="size of the output", xticks=[1, 5, 10, 15, 20]
+        )
     panels[1].set_xlabel("layer")
     panels[1].legend(ncols=2)
     return fig

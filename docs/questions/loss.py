@@ -33,7 +33,7 @@ def steps_to_learn(loss, z, lr=1.0):
 
 
 def along_a_line(ticks):
-    """Loss and share of errors of a reader of digits, its trained weights moved one way."""
+    """Loss and share of errors of a trained reader, its weights moved along a line."""
     mb.manual_seed(0)
     x, t, x_test, t_test = digits()
     net, loss = mb.Sequential(mb.Flatten(), mb.Linear(64, 10)), mb.CrossEntropyLoss()
@@ -67,6 +67,7 @@ def stairs():
     above.set(ylabel="cross-entropy")
     below.plot(ticks, errors, drawstyle="steps-mid", color="C1")
     below.set(
-        ylabel="share of errors", xlabel="way along a random direction from the trained weights"
+        ylabel="share of errors",
+        xlabel="way along a random direction from the trained weights",
     )
     return fig

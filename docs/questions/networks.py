@@ -19,12 +19,14 @@ def sheet(images, down=2, right=2):
 
 
 def moved(images):
-    """Every digit four times, a pixel above or below the middle and left or right of it."""
-    return np.concatenate([sheet(images, down, right) for down in (1, 3) for right in (1, 3)])
+    """Every digit four times: a pixel above or below the middle, and beside it."""
+    return np.concatenate(
+        [sheet(images, down, right) for down in (1, 3) for right in (1, 3)]
+    )
 
 
 def mixed(images):
-    """All pixels in an order drawn once, the same for every image: a table of 144 columns."""
+    """All pixels in one random order, the same for each image: a table of 144 columns."""
     order = np.random.default_rng(0).permutation(144)
     return sheet(images).reshape(-1, 144)[:, order].reshape(-1, 1, 12, 12)
 
@@ -32,7 +34,9 @@ def mixed(images):
 def image_networks():
     mb.manual_seed(0)
     return {
-        "MLP": mb.Sequential(mb.Flatten(), mb.Linear(144, 32), mb.ReLU(), mb.Linear(32, 10)),
+        "MLP": mb.Sequential(
+            mb.Flatten(), mb.Linear(144, 32), mb.ReLU(), mb.Linear(32, 10)
+        ),
         "CNN": mb.Sequential(
             mb.Conv2d(1, 8, 3, padding=1),
             mb.ReLU(),
@@ -56,7 +60,7 @@ def image_networks():
 
 
 def sequences(count, share, seed):
-    """Sequences of 24 steps; a ``share`` of them is A, as many are B, the rest nothing."""
+    """24 steps a sequence; a ``share`` of them is A, as many are B, the rest nothing."""
     rng = np.random.default_rng(seed)
     signs = rng.choice(3, size=(count, 24), p=[1 - 2 * share, share, share])
     signs[:, 0] = rng.integers(1, 3, count)  # there is always one
@@ -67,7 +71,9 @@ def sequences(count, share, seed):
 def sequence_networks():
     mb.manual_seed(0)
     return {
-        "MLP": mb.Sequential(mb.Flatten(), mb.Linear(48, 32), mb.ReLU(), mb.Linear(32, 2)),
+        "MLP": mb.Sequential(
+            mb.Flatten(), mb.Linear(48, 32), mb.ReLU(), mb.Linear(32, 2)
+        ),
         "CNN": mb.Sequential(  # a window of five steps
             mb.Reshape(1, 24, 2),
             mb.Conv2d(1, 32, (5, 2)),
@@ -76,7 +82,9 @@ def sequence_networks():
             mb.Linear(32, 2),
         ),
         "RNN": mb.Sequential(
-            mb.RNN(2, 16, batch_first=True), mb.LastStep(batch_first=True), mb.Linear(16, 2)
+            mb.RNN(2, 16, batch_first=True),
+            mb.LastStep(batch_first=True),
+            mb.Linear(16, 2),
         ),
     }
 
@@ -105,8 +113,18 @@ def scores():
             (sequence_networks, sequences(1000, 0.2, seed=0), often, seldom),
         )
     )
-    names = "digits in place", "digits moved", "pixels mixed", "last sign", "last sign, rare"
-    tests = *zip(*images, strict=True), *zip(*table, strict=True), *zip(*signs, strict=True)
+    names = (
+        "digits in place",
+        "digits moved",
+        "pixels mixed",
+        "last sign",
+        "last sign, rare",
+    )
+    tests = (
+        *zip(*images, strict=True),
+        *zip(*table, strict=True),
+        *zip(*signs, strict=True),
+    )
     return dict(zip(names, tests, strict=True))
 
 

@@ -12,7 +12,7 @@ T = X @ [[1.0], [1.0]]  # the weights (1, 1) fit exactly
 
 
 def curvatures(x):
-    """Smallest and largest second derivative of mean (xw − t)²: eigenvalues of 2 xᵀx / N."""
+    """Second derivatives of mean (xw − t)², smallest first: eigenvalues of 2 xᵀx/N."""
     return np.linalg.eigvalsh(2 * x.T @ x / len(x))
 
 
@@ -57,6 +57,8 @@ def network():
     rates = np.geomspace(1e-4, 30, 23)
     fig, axes = plt.subplots()
     axes.loglog(rates, [train(lr) for lr in rates], "o-")
+    axes.set_yticks([0.2, 0.5, 1, 2, 5], ["0.2", "0.5", "1", "2", "5"])
+    axes.minorticks_off()
     axes.axhline(np.log(10), linestyle=":", color="grey")
     axes.set(xlabel="learning rate η", ylabel="loss after three epochs")
     return fig

@@ -10,7 +10,7 @@ SAMPLES = 100
 
 
 def stack(depth, bend=mb.Sigmoid, start=None):
-    """``depth`` times Linear and bend; ``start`` makes the weights, or the library does."""
+    """``depth`` times Linear and bend; ``start`` makes the weights, if given."""
     mb.manual_seed(0)
     layers = [
         layer
@@ -24,7 +24,7 @@ def stack(depth, bend=mb.Sigmoid, start=None):
 
 
 def run(net):
-    """A forward and a backward pass with random x and ∂L/∂y; returns |∂L/∂x| ÷ |∂L/∂y|."""
+    """Forward and backward, random x and ∂L/∂y; returns |∂L/∂x| ÷ |∂L/∂y|."""
     rng = np.random.default_rng(0)
     net(rng.standard_normal((SAMPLES, WIDTH)))
     dy = rng.standard_normal((SAMPLES, WIDTH)) / SAMPLES
@@ -34,7 +34,9 @@ def run(net):
 def gradient_norms(net):
     """|dW| of each linear layer, first layer first."""
     run(net)
-    return np.array([np.linalg.norm(layer.dW) for layer in net if isinstance(layer, mb.Linear)])
+    return np.array(
+        [np.linalg.norm(layer.dW) for layer in net if isinstance(layer, mb.Linear)]
+    )
 
 
 def orthogonal(gain):
@@ -45,9 +47,13 @@ def orthogonal(gain):
 def figure():
     fig, axes = plt.subplots()
     for depth in (1, 5, 10, 15, 20):
-        axes.semilogy(range(1, depth + 1), gradient_norms(stack(depth)), "o-", label=f"{depth}")
+        axes.semilogy(
+            range(1, depth + 1), gradient_norms(stack(depth)), "o-", label=f"{depth}"
+        )
     relu = stack(20, mb.ReLU, mb.init.kaiming_normal)
-    axes.semilogy(range(1, 21), gradient_norms(relu), "--", color="grey", label="20, ReLU")
+    axes.semilogy(
+        range(1, 21), gradient_norms(relu), "--", color="grey", label="20, ReLU"
+    )
     axes.set(xlabel="layer, 1 is the first", ylabel="|dW|", xticks=[1, 5, 10, 15, 20])
     axes.legend(title="layers")
     return fig
