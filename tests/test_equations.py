@@ -34,6 +34,8 @@ def equation(stem, number):
 
 
 def pieces(latex):
+    if r"\begin{matrix}" in latex:
+        latex = re.sub(r"\\(begin|end)\{matrix\}", "", latex).replace("&", r"\quad").replace(r"\\", r"\quad")
     return [piece.strip(" ,.") for piece in re.split(r"\\qquad|\\quad", latex) if "=" in piece or r"\leftarrow" in piece]
 
 
