@@ -1,4 +1,4 @@
-"""The pages in docs/questions say what their programs compute: every ``>>>`` is run beside the program of its page."""
+"""docs/index.md and docs/questions say what is so: every ``>>>`` is run, on a page of questions beside its program."""
 
 import doctest
 import re
@@ -36,14 +36,14 @@ def near(want, got):
     return abs(float(want[0]) - float(got[0])) <= LAST_PLACE * unit
 
 
-@pytest.mark.parametrize("stem", PAGES)
-def test_numbers(stem):
-    program = load(PAGES[stem].with_suffix(".py"))
-    parts = re.findall(r"^```pycon\n(.*?)^```$", PAGES[stem].read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+@pytest.mark.parametrize("page", [DOCS / "index.md", *PAGES.values()], ids=lambda page: page.stem)
+def test_numbers(page):
+    program = vars(load(page.with_suffix(".py"))) if page in PAGES.values() else {}
+    parts = re.findall(r"^```pycon\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     assert parts, "a page shows what was measured"
     with np.printoptions(precision=4, suppress=True):
-        names = {**vars(program), "np": np, "mb": mb}
-        test = doctest.DocTestParser().get_doctest("\n".join(parts), names, stem, str(PAGES[stem]), 0)
+        names = {**program, "np": np, "mb": mb}
+        test = doctest.DocTestParser().get_doctest("\n".join(parts), names, page.stem, str(page), 0)
         failed, _ = doctest.DocTestRunner(Checker()).run(test)
     assert not failed
 
