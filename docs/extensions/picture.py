@@ -62,6 +62,6 @@ def inline(text: str, name: str) -> str:
     text = re.sub(r"<(metadata|style).*?</\1>", "", text, flags=re.DOTALL)
     text = re.sub(r'(<svg[^>]*?) width="\S+" height="\S+"', r"\1", text.replace("\n", " "), count=1)
     text = re.sub(r'\bid="|href="#|url\(#', rf"\g<0>{name}-", text)
-    text = re.sub(r"(?<=[\s\"(,])-?\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}", text)
+    text = re.sub(r"<[^>]+>", lambda tag: re.sub(r"\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}", tag[0]), text)
     text = re.sub(r"'DejaVu Sans'[^;\"]*", "sans-serif", text)
     return text.replace(INK, "currentColor")

@@ -1,4 +1,4 @@
-"""One neuron with its numbers, forward above and backward below."""
+"""One neuron with its numbers: from left to right forward, from right to left its gradients."""
 
 import math
 
@@ -12,24 +12,25 @@ def figure():
     y = 1 / (1 + math.exp(-z))
     dy = 2 * (y - T)
     dz = dy * y * (1 - y)
-    axes = canvas(6.4)
-    for k, height in ((0, 5.2), (1, 3.2)):
-        write(axes, 0.1, height + 0.2, f"x{'₁₂'[k]} = {X[k]:g}", ha="left")
-        write(axes, 2.45, height + 0.3, f"w{'₁₂'[k]} = {W[k]:g}", fontsize=9)
-        write(axes, 2.45, height - 0.75, f"∂L/∂w{'₁₂'[k]}\n= {dz * X[k]:.3f}", fontsize=9, color=BACKWARD)
-    arrow(axes, (1.3, 5.2), (3.95, 4.45), FORWARD)
-    arrow(axes, (1.3, 3.2), (3.95, 3.95), FORWARD)
-    write(axes, 2.45, 0.75, f"b = {B:g}", fontsize=9)
-    write(axes, 2.45, 0.3, f"∂L/∂b = {dz:.3f}", fontsize=9, color=BACKWARD)
-    arrow(axes, (3.3, 0.9), (4.25, 3.5), FORWARD)
-    for x, text in ((4.6, "Σ"), (6.8, "σ"), (9.2, "L")):
-        box(axes, x, 4.2, text, width=1.2, height=1.3, colour="C2", fontsize=12)
-    for start, end, value, gradient in ((5.2, 6.2, f"z = {z:g}", dz), (7.4, 8.6, f"y = {y:.3f}", dy)):
-        arrow(axes, (start, 4.45), (end, 4.45), FORWARD)
-        arrow(axes, (end, 3.95), (start, 3.95), BACKWARD)
-        write(axes, (start + end) / 2, 5.25, value, fontsize=9)
-        write(axes, (start + end) / 2, 3.1, f"{gradient:.3f}", fontsize=9, color=BACKWARD)
-    write(axes, 9.2, 5.9, f"t = {T:g}", fontsize=9)
-    arrow(axes, (9.2, 5.6), (9.2, 4.9), FORWARD)
-    write(axes, 9.2, 3.1, f"{(y - T) ** 2:.3f}", fontsize=9)
+    axes = canvas(7.2)
+    rows = [(6.4, "₁", X[0], W[0]), (4.1, "₂", X[1], W[1])]
+    for height, index, x, w in rows:
+        write(axes, 0.1, height, f"x{index} = {x:g}", ha="left")
+        arrow(axes, (1.25, height), (1.75, height), FORWARD)
+        box(axes, 2.65, height, f"· w{index} = {w:g}", width=1.8)
+        write(axes, 2.65, height - 0.75, f"∂L/∂w{index} = {dz * x:.4f}", fontsize=9, color=BACKWARD)
+    box(axes, 2.65, 1.8, f"b = {B:g}", width=1.8)
+    write(axes, 2.65, 1.05, f"∂L/∂b = {dz:.4f}", fontsize=9, color=BACKWARD)
+    for height, end in ((6.4, 4.5), (4.1, 4.1), (1.8, 3.7)):
+        arrow(axes, (3.55, height), (4.5, end), FORWARD)
+    for x, text in ((5.0, "Σ"), (7.2, "σ"), (9.4, "L")):
+        box(axes, x, 4.1, text, height=1.4, colour="C2", fontsize=12)
+    for start, value, gradient in ((5.5, f"z = {z:g}", dz), (7.7, f"y = {y:.4f}", dy)):
+        arrow(axes, (start + 0.05, 4.35), (start + 1.15, 4.35), FORWARD)
+        arrow(axes, (start + 1.15, 3.85), (start + 0.05, 3.85), BACKWARD)
+        write(axes, start + 0.6, 5.15, value, fontsize=9)
+        write(axes, start + 0.6, 3.05, f"{gradient:.4f}", fontsize=9, color=BACKWARD)
+    write(axes, 9.4, 6.4, f"t = {T:g}")
+    arrow(axes, (9.4, 6.05), (9.4, 4.85), FORWARD)
+    write(axes, 9.4, 3.05, f"{(y - T) ** 2:.4f}", fontsize=9)
     return axes.figure
