@@ -22,8 +22,9 @@ mutations: $(VENV)/test   ## put 137 bugs into backpropagation, see each one cau
 bench: $(VENV)/bench   ## time everything beside its peers, and write docs/benchmarks.md; leave the machine alone meanwhile
 	$(BIN)/python -m bench --out docs/benchmarks.md --readme README.md
 
-docs: $(VENV)/docs   ## build the site into docs/_build; a warning is an error
+docs: $(VENV)/docs   ## build the site into docs/_build; a warning or a link that leads nowhere is an error
 	$(BIN)/sphinx-build --fresh-env --write-all --fail-on-warning --keep-going --quiet docs docs/_build
+	$(BIN)/python docs/links.py docs/_build
 
 docs-serve: docs   ## show it on http://localhost:8000
 	$(BIN)/python -m http.server --bind localhost --directory docs/_build 8000
