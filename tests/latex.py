@@ -12,23 +12,11 @@ import unicodedata
 
 import numpy as np
 
+# ℓ is l, as Python itself reads it in a name.
 GREEK = {
-    "alpha": "α",
-    "beta": "β",
-    "delta": "δ",
-    "varepsilon": "ε",
-    "eta": "η",
-    "theta": "θ",
-    "kappa": "κ",
-    "lambda": "λ",
-    "mu": "μ",
-    "pi": "π",
-    "sigma": "σ",
-    "tau": "τ",
-    "varphi": "φ",
-    "Phi": "Φ",
-    "ell": "l",
-}  # fmt: skip; ℓ is l, as Python itself reads it in a name
+    "alpha": "α", "beta": "β", "delta": "δ", "varepsilon": "ε", "eta": "η", "theta": "θ", "kappa": "κ", "lambda": "λ",
+    "mu": "μ", "pi": "π", "sigma": "σ", "tau": "τ", "varphi": "φ", "Phi": "Φ", "ell": "l",
+}  # fmt: skip
 ACCENTS = {r"\tilde": "\u0303", r"\hat": "\u0302", r"\bar": "\u0304"}
 FUNCTIONS = {r"\log": np.log, r"\tanh": np.tanh, "sign": np.sign}
 RELATIONS = {"=": np.equal, "<": np.less, ">": np.greater, r"\le": np.less_equal, r"\ge": np.greater_equal}
@@ -78,12 +66,12 @@ class Parser:
         return found
 
     def sum(self):
-        tree = ("negative", self.product(self.take())) if self.next == "-" else self.product()
+        tree = ("negative", self.product()) if self.next == "-" and self.take() else self.product()
         while self.next in ("+", "-"):
             tree = (self.take(), tree, self.product())
         return tree
 
-    def product(self, _=None):
+    def product(self):
         tree = self.factor()
         while self.next not in ("", "+", "-", ")", "]", "}", "|", ",", "&", r"\\", r"\end{cases}", r"\leftarrow", *RELATIONS):
             sign = self.take() if self.next in (r"\cdot", r"\circ", "/") else "*"

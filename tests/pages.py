@@ -1,5 +1,6 @@
 """The pages of docs/derivations as data: their ``{formula}`` blocks, which run, and their numbered equations."""
 
+import inspect
 import math
 import re
 from pathlib import Path
@@ -8,10 +9,18 @@ from typing import NamedTuple
 import numpy as np
 
 import manualbp as mb
+from manualbp import init
 
 DERIVATIONS = Path(__file__).parents[1] / "docs" / "derivations"
 PAGES = {path.stem: path for path in sorted(DERIVATIONS.glob("*.md")) if path.stem != "index"}
 FENCE = re.compile(r"^```\{formula\} ([^\n]+)\n((?::\w+:[^\n]*\n)*)(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+INITIALIZERS = [
+    name
+    for name, function in inspect.getmembers(init, inspect.isfunction)
+    if function.__module__ == init.__name__ and "shape" in inspect.signature(function).parameters and not name.startswith("_")
+    and name != "fans"
+]  # fmt: skip
 
 
 class Block(NamedTuple):
@@ -48,3 +57,13 @@ def run(block, names, library=np, erf=erf):
     space = {"np": library, "erf": erf, **names}
     exec(compile(block.code, f"{block.page}.md: {block.call}", "exec"), space)
     return space
+
+
+def targets(kind, x, rng):
+    """Targets for a prediction x."""
+    if kind == "classes":
+        return rng.integers(x.shape[1], size=(x.shape[0], *x.shape[2:]))
+    if kind == "probabilities":
+        t = rng.uniform(0.1, 1, x.shape)
+        return t / t.sum(axis=1, keepdims=True)
+    return rng.uniform(0.1, 0.9, x.shape) if kind == "between 0 and 1" else rng.standard_normal(x.shape)

@@ -12,15 +12,14 @@ import re
 import numpy as np
 import pytest
 from latex import Parser, Series, evaluate
-from pages import BLOCKS, PAGES, erf, make, run
-from test_formulas import INITIALIZERS, targets
+from pages import BLOCKS, INITIALIZERS, PAGES, erf, make, run, targets
 
 import manualbp as mb
 from manualbp.random import generator
 
 EQUATION = re.compile(r"^\$\$ ((?:(?!\$\$).)*?) \\tag\{(\d+)\} \$\$$", re.MULTILINE | re.DOTALL)
-RECURRENT, ONE_ROW = ("rnn", "lstm", "gru"), ("softmax", "classes")
-IN_ORDER = ("linear", "conv", "pool")
+ONE_ROW = ("softmax", "classes")
+GATES = {"rnn": "", "lstm": "ifgo", "gru": "run"}
 
 
 def σ(x):
@@ -70,8 +69,8 @@ def scopes(block, number):
     """(names, sizes) in which the equation is to be true: once, or for each row, class or sequence."""
     names = {**names_of(block), "e": math.e, "π": math.pi}
     names |= {f"{name[0]}_{name[1]}": value for name, value in names.items() if re.fullmatch(r"β\d", name)}
-    if block.page in RECURRENT:
-        yield from ((sequence(names, n), {"t": range(1, len(names["x"]) + 1)}) for n in range(2))
+    if block.page in GATES:
+        yield from ((sequence(names, n, GATES[block.page]), {"t": range(1, len(names["x"]) + 1)}) for n in range(2))
     elif block.page in ONE_ROW:
         yield from ((row(names, n), {}) for n in range(len(names["x"])))
     elif block.page in ("conv", "pool"):
@@ -134,7 +133,7 @@ def windows(block, names):
     return {**names, **geometry}, {"i": range(3), "j": range(3)} if block.page == "pool" else {}
 
 
-def sequence(names, n):
+def sequence(names, n, gates):
     """Sequence n of a batch; what is given for t = 1 … T alone begins with a row that nobody reads."""
     T, found = len(names["x"]), dict(names)
     for name, value in names.items():
@@ -143,11 +142,9 @@ def sequence(names, n):
             found[name] = Series(np.concatenate([0 * steps[:1], steps]) if len(steps) == T else steps)
         elif isinstance(value, np.ndarray) and value.ndim == 2 and value.shape[0] == 2:
             found[name] = value[n]
-    gates = {"lstm": "ifgo", "gru": "run"}.get(next(b.page for b in BLOCKS if b.name == names["layer"].__class__.__name__), "")
-    for whole in ("z", "a", "dz", "da") if gates else ():
-        if whole in found:
-            parts = np.split(found[whole].steps, len(gates), axis=1)
-            found |= {f"{whole}_{gate}": Series(part) for gate, part in zip(gates, parts, strict=True)}
+    for blocks in {"z", "a", "dz", "da"} & set(found) if gates else ():
+        parts = np.split(found[blocks].steps, len(gates), axis=1)
+        found |= {f"{blocks}_{gate}": Series(part) for gate, part in zip(gates, parts, strict=True)}
     found |= {"dh_0": found["dh0"], "dc_0": found.get("dc0"), "σ": σ, "φ": np.tanh, "φ′": lambda a: 1 - np.tanh(a) ** 2}
     return found | {"t": 1}
 
@@ -166,7 +163,7 @@ CHECKED = [b for b in BLOCKS if b.name not in mb.optim.__all__]
 def holds(block, piece, number=None):
     """AssertionError unless an equation of a page is true of the block's arrays; number None if it has none."""
     found = [evaluate(piece, names, sizes) for names, sizes in (scopes(block, number) if number else whole(block))]
-    if number and block.page in RECURRENT and re.match(r"d[Wb]_\{", piece):  # the sum over sequences is the batch's
+    if number and block.page in GATES and re.match(r"d[Wb]_\{", piece):  # the sum over sequences is the batch's
         found = [[*found[0][:-1], sum(sides[-1] for sides in found)]]
     for sides in found:
         same(sides, f"({number}) of {block.page}.md: {piece}")
@@ -179,9 +176,8 @@ def cases():
             continue  # its groups have indices of their own: it is held to its layer alone
         for number in sorted(set(numbers(block))):
             for piece in equation(block.page, number):
-                if (
-                    block.page != "init" or f"\n{piece[0]} = " in block.code
-                ):  # a normal distribution has no bound, a uniform one no s
+                # Of the weights' distributions a normal one has no bound a, a uniform one no deviation s.
+                if block.page != "init" or f"\n{piece[0]} = " in block.code:
                     yield block, piece, number
         for piece in unnumbered(block.page):
             if block.page != "softmax" or ("diag" in piece) == (block.name == "Softmax") or piece[0] != "J":
@@ -199,7 +195,7 @@ def unnumbered(stem):
 def whole(block):
     """What the letters stand for in an equation of the whole batch, where matrices are matrices."""
     names = {**names_of(block), "e": math.e}
-    if block.page in RECURRENT:
+    if block.page in GATES:
         T, sizes = len(names["x"]), {"t": range(1, len(names["x"]) + 1)}
         steps = {name: v for name, v in names.items() if isinstance(v, np.ndarray) and v.ndim == 3}
         steps = {name: np.pad(v, [(1, 1), (0, 0), (0, 0)]) if len(v) == T else v for name, v in steps.items()}
@@ -212,12 +208,9 @@ def whole(block):
             yield {**names, **image, "W": names["W"].reshape(O, -1), "dW": one.reshape(O, -1)}, {}
     elif block.page == "softmax":
         for n in range(len(names["x"])):
-            y = names["y"][n]
+            y, e = names["y"][n], {"e": math.e}
             own = {name: names[name][n] for name in ("y", "δ", "dx")}
-            yield (
-                {**own, "J": jacobian(block, names["x"][n]), "p": np.exp(y), "I": np.eye(len(y)), "diag": np.diag, "e": math.e},
-                {},
-            )
+            yield {**own, "J": jacobian(block, names["x"][n]), "p": np.exp(y), "I": np.eye(len(y)), "diag": np.diag, **e}, {}
     else:
         yield names, {}
 

@@ -7,25 +7,18 @@ initializer they make W with the generator ``rng``. Examples (``>>>``) are run t
 
 import ast
 import doctest
-import inspect
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
-from pages import BLOCKS, PAGES, blocks_of, make, run
+from pages import BLOCKS, INITIALIZERS, PAGES, blocks_of, make, run, targets
 
 import manualbp as mb
 from manualbp import init
 from manualbp.random import generator
 
 HEADINGS = ["What it is for", "Shapes", "Forward", "Derivation", "Backward", "Example", "Code", "Cost", "In float32", "Sources"]
-INITIALIZERS = [
-    name
-    for name, function in inspect.getmembers(init, inspect.isfunction)
-    if function.__module__ == init.__name__ and "shape" in inspect.signature(function).parameters and not name.startswith("_")
-    and name != "fans"
-]  # fmt: skip
 PUBLIC = {
     **{name: getattr(mb, name) for name in (*mb.layers.__all__, *mb.losses.__all__, *mb.optim.__all__)},
     **{name: getattr(init, name) for name in INITIALIZERS},
@@ -79,16 +72,6 @@ def test_layer(block):
             close(found["d" + attribute], getattr(module, "d" + attribute), "d" + attribute)
             agrees(found["d" + attribute], lambda: (names["δ"] * run(block, names)["y"]).sum(), names[attribute], attribute)
     agrees(found["dx"], lambda: (names["δ"] * run(block, names)["y"]).sum(), x, "dx")
-
-
-def targets(kind, x, rng):
-    """Targets for a prediction x."""
-    if kind == "classes":
-        return rng.integers(x.shape[1], size=(x.shape[0], *x.shape[2:]))
-    if kind == "probabilities":
-        t = rng.uniform(0.1, 1, x.shape)
-        return t / t.sum(axis=1, keepdims=True)
-    return rng.uniform(0.1, 0.9, x.shape) if kind == "between 0 and 1" else rng.standard_normal(x.shape)
 
 
 @pytest.mark.parametrize("block", [b for b in BLOCKS if b.name in mb.losses.__all__], ids=lambda b: b.call)
