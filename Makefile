@@ -29,8 +29,8 @@ docs: $(VENV)/docs   ## build the site into docs/_build; a warning or a link tha
 docs-serve: docs   ## show it on http://localhost:8000
 	$(BIN)/python -m http.server --bind localhost --directory docs/_build 8000
 
-docs-test: $(VENV)/test   ## run the formulas, the equations and the examples of the derivations
-	$(BIN)/python -m pytest tests/test_formulas.py tests/test_equations.py tests/test_symbolic.py
+docs-test: $(VENV)/test   ## run the formulas, equations and examples of the derivations, and the experiments of the questions
+	$(BIN)/python -m pytest tests/test_formulas.py tests/test_equations.py tests/test_symbolic.py tests/test_questions.py
 
 clean:
 	rm -rf $(VENV) build docs/_build dist *.egg-info

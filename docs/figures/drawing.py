@@ -20,7 +20,7 @@ def canvas(height):
 
 
 def write(axes, x, y, text, **style):
-    axes.text(x, y, text, **{"ha": "center", "va": "center", **style})
+    axes.text(x, y, text.replace("-", "−"), **{"ha": "center", "va": "center", **style})
 
 
 def box(axes, x, y, text, width=1.0, height=0.8, colour=None, **style):

@@ -41,7 +41,7 @@ def path(batch, epochs=10, lr=0.1):
     return np.array(places)
 
 
-def noise(batch, draws=2000):
+def noise(batch, draws=500):
     """Root mean square distance of random batches' gradients from that of all samples."""
     net, pick = neuron(), np.random.default_rng(2)
     full = gradient(net, X, T)
@@ -52,7 +52,7 @@ def noise(batch, draws=2000):
     return float(np.sqrt(np.mean(np.square(errors).sum(axis=1))))
 
 
-def excess(lr, epochs=200):
+def excess(lr, epochs=60):
     """How far above the lowest loss the second half of the way lies, on average."""
     places = path(1, epochs, lr)
     w, b = places[len(places) // 2 :].T
