@@ -49,7 +49,13 @@ def page(outcomes):
     for mutation, (caught, test, said) in zip(MUTATIONS, outcomes, strict=True):
         where = re.search(r"worst[ =]'?(.+?\])", said)
         result = "its result" if mutation in LOOPS else "the step"
-        at = f"`{where.group(1)}`" if where else result if said.startswith("AssertionError") else said.partition(":")[0]
+        at = (
+            f"`{where.group(1)}`"
+            if where
+            else result
+            if mutation in LOOPS or said.startswith("AssertionError")
+            else said.partition(":")[0]
+        )
         lines.append(f"| {mutation.bug} | `{mutation.file}` | {f'`{test}`' if caught else '**nothing**'} | {at} |")
     return HEAD + "\n".join(lines) + "\n"
 
