@@ -16,7 +16,7 @@ lint: $(VENV)/dev   ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-mutations: $(VENV)/test   ## put 137 bugs into backpropagation, see each one caught, and write docs/mutations.md
+mutations: $(VENV)/test   ## put more than a hundred bugs into backpropagation, see each one caught, and write docs/mutations.md
 	cd tests && ../$(BIN)/python -m mutations --out ../docs/mutations.md
 
 bench: $(VENV)/bench   ## time everything beside its peers, and write docs/benchmarks.md; leave the machine alone meanwhile

@@ -48,14 +48,12 @@ def page(outcomes):
     lines = [f"**{verdict(outcomes)}.**\n", "| bug | in | caught by | first at |", "|---|---|---|---|"]
     for mutation, (caught, test, said) in zip(MUTATIONS, outcomes, strict=True):
         where = re.search(r"worst[ =]'?(.+?\])", said)
-        result = "its result" if mutation in LOOPS else "the step"
-        at = (
-            f"`{where.group(1)}`"
-            if where
-            else result
-            if mutation in LOOPS or said.startswith("AssertionError")
-            else said.partition(":")[0]
-        )
+        if mutation in LOOPS:
+            at = "its result"
+        elif where:
+            at = f"`{where.group(1)}`"
+        else:
+            at = "the step" if said.startswith("AssertionError") else said.partition(":")[0]
         lines.append(f"| {mutation.bug} | `{mutation.file}` | {f'`{test}`' if caught else '**nothing**'} | {at} |")
     return HEAD + "\n".join(lines) + "\n"
 
