@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from manualbp_kernels.address import address
+
 from .types import FLOATS, Array, as_array
 from .workspace import unshared
 
@@ -139,7 +141,7 @@ def runs(parameters: Iterable[Parameter]) -> list[tuple[list[Parameter], Array, 
 
 def _adjacent(one: Parameter, other: Parameter) -> bool:
     return all(
-        a.base is not None and a.base is b.base and _address(a) + a.nbytes == _address(b)
+        a.base is not None and a.base is b.base and address(a) + a.nbytes == address(b)
         for a, b in ((one.value, other.value), (one.grad, other.grad))
     )
 
@@ -148,9 +150,5 @@ def _flat(arrays: list[Array]) -> Array:
     first, base = arrays[0], arrays[0].base
     if base is None or len(arrays) == 1:
         return first.reshape(-1)
-    begin = (_address(first) - _address(base)) // first.itemsize
+    begin = (address(first) - address(base)) // first.itemsize
     return base.reshape(-1)[begin : begin + sum(a.size for a in arrays)]
-
-
-def _address(array: Array) -> int:
-    return int(array.__array_interface__["data"][0])
