@@ -48,11 +48,6 @@ class Look:
             yield from (value for value in vars(thing).values() if isinstance(value, np.ndarray))
         yield from (a for a, _ in self.data)
 
-    def holds(self, thing: Any, name: str) -> bool:
-        """Whether the attribute is one that must not change."""
-        settings, places = self.seen[self.things.index(thing)]
-        return any(name == known for known, _ in settings + places)
-
     def change(self) -> str | None:
         """The first difference from then to now."""
         for thing, before in zip(self.things, self.seen, strict=True):
@@ -72,11 +67,11 @@ class _Missing:
 
 def _seen(thing: Any) -> tuple[Named, Named]:
     """The settings, and where the arrays lie that outlive a step."""
-    lasting = _lasting(type(thing))  # type: ignore[arg-type]
+    outlive = lasting(thing)
     settings: list[tuple[str, Any]] = []
     places: list[tuple[str, Any]] = []
     for name, value in vars(thing).items():
-        if name in lasting:
+        if name in outlive:
             places.append((name, value if value is None else place(value)))
         elif name[0] != "_" and name not in PASSING:
             if isinstance(value, (int, float, str)):
@@ -86,6 +81,11 @@ def _seen(thing: Any) -> tuple[Named, Named]:
             elif isinstance(value, tuple):
                 settings.append((name, value))
     return tuple(settings), tuple(places)
+
+
+def lasting(thing: Any) -> frozenset[str]:
+    """The attributes that hold arrays which outlive a step."""
+    return _lasting(type(thing))  # type: ignore[arg-type]
 
 
 @cache

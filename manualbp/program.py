@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -93,7 +94,6 @@ class Program:
             (*net.modules(), loss, optimizer),
             (data.x, data.y, self.x, self.y, data.order, data.losses, *data.arrays()),
         )
-        self._state = self._changing()
 
     @property
     def calls(self) -> tuple[Any, ...]:
@@ -144,7 +144,7 @@ class Program:
         if (structure := self._look.structure()) is not None:
             if len(_verified) >= MOST_VERIFIED:
                 _verified.clear()
-            _verified[structure, self.tape.form] = Memory(*self._arrays())
+            _verified[structure, self.tape.layout] = Memory(*self._arrays())
 
     def _is_like_a_verified_one(self) -> bool:
         """Whether a program was verified that is this one but for where its arrays lie.
@@ -154,15 +154,18 @@ class Program:
         of the other, and so is its proof.
         """
         structure = self._look.structure()
-        memory = None if structure is None else _verified.get((structure, self.tape.form))
+        memory = None if structure is None else _verified.get((structure, self.tape.layout))
         return memory is not None and memory.fits(*self._arrays())
 
     def _arrays(self) -> tuple[list[int], list[int]]:
         """Where all arrays lie, those of the calls and those that have a role in a step, and how many bytes they span."""
-        roles = *self._state, *self._look.arrays()
-        return [*self.tape.places, *map(address, roles)], [*self.tape.sizes, *(a.nbytes for a in roles)]
+        roles = list(self._look.arrays())
+        for _, values, gradients, memories, step in self.optimizer._runs:
+            roles += (values, gradients, *memories, step)
+        return self.tape.places + list(map(address, roles)), self.tape.layout.sizes + [a.nbytes for a in roles]
 
-    def _changing(self) -> list[Array]:
+    @cached_property
+    def _state(self) -> list[Array]:
         """Every array that a step changes and the next one reads."""
         net, loss, optimizer = self.net, self.loss, self.optimizer
         held = {id(p.value) for p in optimizer.parameters}

@@ -229,6 +229,8 @@ def predict(net: Sequential, x: Array, batch_size: int = 256) -> Array:
     check_counts(1, batch_size)
     if not x.ndim or not len(x):
         raise ValueError(f"predict expects at least one sample, got shape {x.shape}")
+    if len(x) <= batch_size and (quick := net.predictor(x)) is not None:
+        return quick
     with _mode(net, training=False):
         return np.concatenate([net.forward(x[batch]) for batch in batches(np.arange(len(x)), batch_size)])
 

@@ -5,10 +5,18 @@ from __future__ import annotations
 import ctypes
 from typing import Any
 
-_HEADER = object.__basicsize__  # the place of the elements comes first after it: so NumPy's binary interface has it
+_HEADER = object.__basicsize__
 _word = ctypes.c_size_t.from_address
 
 
 def address(a: Any) -> int:
     """The address of an array's first element, for as long as somebody holds the array."""
     return _word(id(a) + _HEADER).value
+
+
+def array_object(a: Any) -> int:
+    """Where an array's own words begin, in the order of NumPy's binary interface (``PyArrayObject_fields``).
+
+    The address of its first element; the number of its axes, an int; the address of their lengths.
+    """
+    return id(a) + _HEADER

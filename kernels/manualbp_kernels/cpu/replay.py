@@ -11,14 +11,17 @@ import struct
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..address import address
+from ..address import address, array_object
 from ..kernel import KERNELS, Kernel, get_backend
-from .entry import call_entry, copy_bytes, kinds_of, machine_code
+from .entry import call_entry, copy_bytes, kinds_of, machine_code, word_at
 from .jit import Jit, jit
+
+Made = tuple[Kernel, tuple[Any, ...]]  # a kernel and what it was called with
 
 
 class Call(NamedTuple):
@@ -32,25 +35,26 @@ class Tape:
     """Calls laid out for ``play``. It holds their arrays: nobody else is given their memory meanwhile.
 
     Args:
-        calls: what is done in a step, in order.
+        calls: what is done in a step, in order: kernels and their arguments.
         alarm: an array of one float64; if the call that takes it sets it to another number than 0, ``play`` returns.
 
     Attributes:
-        form: equal for tapes that make the same calls on arrays that lie elsewhere.
+        layout: the same object for tapes that make the same calls on arrays that lie elsewhere.
         places: where each array begins, in the order of the calls.
-        sizes: and how many bytes it spans.
     """
 
-    def __init__(self, calls: Sequence[Call], alarm: Any = None) -> None:
-        self.calls, self.alarm = tuple(calls), np.zeros(1) if alarm is None else alarm
-        self.form, self.places = _survey(self.calls)
-        layout = _layouts.get(self.form) or _lay_out(self.form, self.calls)
-        self.sizes = layout.sizes
-        self.words = layout.words.copy()
-        self.words[layout.holes] = self.places
-        alarmed = (k for k, call in enumerate(self.calls, 1) if any(a is alarm for a in call.arguments))
-        self._look = next(alarmed, len(self.calls))
+    def __init__(self, calls: Sequence[Made], alarm: Any = None) -> None:
+        self._calls, self.alarm = calls, np.zeros(1) if alarm is None else alarm
+        form, self.places = _survey(calls)
+        self.layout = _layouts.get(form) or _lay_out(form, calls)
+        self.words = self.layout.words.copy()
+        self.words[self.layout.holes] = self.places
+        self._look = next((k for k, (_, arguments) in enumerate(calls, 1) if _contains(arguments, alarm)), len(calls))
         self._play = play.dispatcher
+
+    @cached_property
+    def calls(self) -> tuple[Call, ...]:
+        return tuple(map(Call._make, self._calls))
 
     def play(self, steps: int, start: int = 0) -> int:
         """Make the calls ``steps`` times, the first time from call ``start`` on; the GIL is released.
@@ -58,33 +62,45 @@ class Tape:
         Returns how many were made, counted from the first step's beginning: steps · len(calls), or fewer after an alarm.
         MemoryError if a kernel found no memory to work in.
         """
-        made: int = self._play(self.words, len(self.calls), self._look, start, steps, self.alarm)
+        made: int = self._play(self.words, len(self._calls), self._look, start, steps, self.alarm)
         if made < 0:
             raise self.failure(made)
         return made
 
-    def frame(self, x: Any, y: Any) -> Any:
-        """The words that ``infer`` takes, for a tape that reads x and ends with y."""
-        return np.array([*self.words, *x.shape, *y.shape, len(self.calls), address(x), address(y)], np.int64)
+    def frame(self, x: Any, y: Any, held: Sequence[Any]) -> Any:
+        """The words that ``infer`` takes, for a tape that reads x, gives y, and is right while ``held`` are as they are."""
+        words = [*self.words.tolist(), *x.shape, *y.shape]
+        begin = len(words)
+        for a in held:
+            words += (array_object(a), address(a), a.ndim, *a.shape)
+        return np.array([*words, len(held), begin, len(self.calls), address(x), address(y)], np.int64)
 
     def failure(self, status: int) -> MemoryError:
         """The error of a call that failed."""
         return MemoryError(f"{self.calls[-1 - status].kernel.name} failed, probably for want of memory")
 
 
+def _contains(arguments: tuple[Any, ...], alarm: Any) -> bool:
+    for argument in arguments:  # noqa: SIM110  (not ==, which arrays answer by element; a generator takes five times as long)
+        if argument is alarm:
+            return True
+    return False
+
+
 # ---------------------------------------------------------------------- recording
 
 _lock = threading.Lock()
 _listeners = 0
-_heard: dict[int, list[Call]] = {}  # by thread
+_heard: dict[int, list[Made]] = {}  # by thread
 
 
 @contextmanager
-def recording() -> Iterator[list[Call]]:
+def recording() -> Iterator[list[Made]]:
     """``with recording() as calls: ...`` notes every kernel call that this thread makes, after making it."""
     if get_backend() != "fast":
         raise RuntimeError("only compiled kernels are recorded, and the backend is 'reference'")
-    thread, calls = threading.get_ident(), list[Call]()
+    thread = threading.get_ident()
+    calls: list[Made] = []
     before = _heard.get(thread)
     with listening():
         _heard[thread] = calls
@@ -128,7 +144,7 @@ def _listen(kernel: Kernel) -> None:
             run = form.dispatcher if isinstance(form, Jit) else form
         run(*args)
         if (calls := heard.get(this_thread())) is not None:
-            calls.append(Call(kernel, args))
+            calls.append((kernel, args))
         return None
 
     type(kernel).__call__ = staticmethod(call)  # type: ignore[method-assign, assignment]
@@ -137,44 +153,40 @@ def _listen(kernel: Kernel) -> None:
 # ---------------------------------------------------------------------- arguments as words
 
 
-class _Layout(NamedTuple):
+class Layout:
     """The words of a form. Array k, of ``sizes[k]`` bytes, is to be entered at ``holes[k]``."""
 
-    words: Any
-    holes: Any
-    sizes: tuple[int, ...]
+    def __init__(self, words: list[int], holes: list[int], sizes: list[int]) -> None:
+        self.words, self.holes, self.sizes = np.array(words, np.uint64).view(np.int64), np.array(holes, np.intp), sizes
 
 
-_layouts: dict[tuple[Any, ...], _Layout] = {}
+_layouts: dict[tuple[Any, ...], Layout] = {}
 MOST_LAYOUTS = 1024
 
 
-def _survey(calls: Sequence[Call]) -> tuple[tuple[Any, ...], list[int]]:
+def _survey(calls: Sequence[Made]) -> tuple[tuple[Any, ...], list[int]]:
     """The form of the calls, and where their arrays begin."""
     form: list[Any] = []
     places: list[int] = []
     known: dict[int, tuple[Any, int]] = {}
 
-    def look(argument: Any) -> None:
-        kind = type(argument)
-        if kind is np.ndarray:
-            if (found := known.get(id(argument))) is None:
-                found = known[id(argument)] = _array_form(argument), address(argument)
-            form.append(found[0])
-            places.append(found[1])
-        elif kind is float:
-            form.append(_word(argument))
-        elif isinstance(argument, tuple):
-            form.append((kind, len(argument)))
-            for part in argument:
-                look(part)
-        else:
-            form.append((kind, argument if argument is None else _word(argument)))
+    def look(arguments: tuple[Any, ...]) -> None:
+        for argument in arguments:
+            kind = type(argument)
+            if kind is np.ndarray:
+                if (found := known.get(id(argument))) is None:
+                    found = known[id(argument)] = _array_form(argument), address(argument)
+                form.append(found[0])
+                places.append(found[1])
+            elif isinstance(argument, tuple):
+                form.append((kind, len(argument)))
+                look(argument)
+            else:
+                form.append((kind, argument if argument is None else _word(argument)))
 
     for kernel, arguments in calls:
         form.append(kernel)
-        for argument in arguments:
-            look(argument)
+        look(arguments)
     return tuple(form), places
 
 
@@ -194,7 +206,7 @@ def _word(scalar: Any) -> int:
 _as_bytes, _as_integer = struct.Struct("<d").pack, struct.Struct("<Q").unpack
 
 
-def _lay_out(form: tuple[Any, ...], calls: Sequence[Call]) -> _Layout:
+def _lay_out(form: tuple[Any, ...], calls: Sequence[Made]) -> Layout:
     rows: list[int] = []
     words: list[int] = []
     holes: list[int] = []
@@ -212,17 +224,15 @@ def _lay_out(form: tuple[Any, ...], calls: Sequence[Call]) -> _Layout:
         elif argument is not None:
             words.append(_word(argument))
 
-    for call in calls:
-        code, entry = machine_code(call.kernel, kinds_of(call.arguments))
+    for kernel, arguments in calls:
+        code, entry = machine_code(kernel, kinds_of(arguments))
         rows += (entry, 8 * (begin + len(words)))
         words.append(code)
-        for argument in call.arguments:
+        for argument in arguments:
             put(argument)
     if len(_layouts) >= MOST_LAYOUTS:
         _layouts.clear()
-    layout = _Layout(np.array(rows + words, np.uint64).view(np.int64), np.array(holes, np.intp), tuple(sizes))
-    _layouts[form] = layout
-    return layout
+    return _layouts.setdefault(form, Layout(rows + words, holes, sizes))
 
 
 def _span(a: Any) -> int:
@@ -263,23 +273,39 @@ def play(words, calls, look, start, steps, alarm):
     return steps * calls
 
 
-MISFIT = 1
+MISFIT, MOVED = 1, 2
 
 
 @jit
 def infer(words, x, y):
-    """Copy x in, make all calls once, copy the result out to y. MISFIT if x or y are of another shape than the recorded.
-
-    The last words say how many calls there are, where x and y lie in the program, and their shapes; see ``Tape.frame``.
+    """Copy x in, make all calls once, copy the result out to y. MISFIT if x or y are of another shape than the recorded,
+    MOVED if an array lies elsewhere than it did or has another shape. The last words are those of ``Tape.frame``.
     """
-    end = len(words) - 3
+    held, begin, calls, to_x, of_y = words[-5], words[-4], words[-3], words[-2], words[-1]
     for d in range(x.ndim):
-        if x.shape[d] != words[end - y.ndim - x.ndim + d]:
+        if x.shape[d] != words[begin - y.ndim - x.ndim + d]:
             return MISFIT
     for d in range(y.ndim):
-        if y.shape[d] != words[end - y.ndim + d]:
+        if y.shape[d] != words[begin - y.ndim + d]:
             return MISFIT
-    copy_bytes(words[end + 1], x.ctypes.data, x.size * x.itemsize)
-    failed = make(words, 0, words[end])
-    copy_bytes(y.ctypes.data, words[end + 2], y.size * y.itemsize)
+    for _ in range(held):
+        ndim = words[begin + 2]
+        if not lies_at(words[begin], words.ctypes.data + 8 * (begin + 1)):
+            return MOVED
+        begin += 3 + ndim
+    copy_bytes(to_x, x.ctypes.data, x.size * x.itemsize)
+    failed = make(words, 0, calls)
+    copy_bytes(y.ctypes.data, of_y, y.size * y.itemsize)
     return failed
+
+
+@jit
+def lies_at(array, expected):
+    """Whether an array object still says what was noted: where its elements are, how many axes, the length of each."""
+    ndim = word_at(expected + 8)
+    same = word_at(array) == word_at(expected) and word_at(array + 8) & 0xFFFFFFFF == ndim
+    if same:
+        lengths = word_at(array + 16)
+        for d in range(ndim):
+            same &= word_at(lengths + 8 * d) == word_at(expected + 16 + 8 * d)
+    return same
