@@ -1,15 +1,22 @@
 """Programs: recorded steps, replayed, and the same steps made from Python, equal to the bit."""
 
+import copy
 import os
+import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from recorded import Scale, Twice, assert_same, state, step, xor, xor_parts
+from tolerances import assert_close
 
 import manualbp as mb
+from manualbp import program as programs
+from manualbp.look import Memory
 from manualbp_kernels import get_backend
+from manualbp_kernels.address import address
 
 ACTIVATIONS = (mb.ReLU, mb.Tanh, mb.Sigmoid, mb.GELU, mb.SiLU, mb.ELU, lambda: mb.Dropout(0.3), mb.LeakyReLU, mb.Softplus)
 OPTIMIZERS = (
@@ -235,6 +242,162 @@ def test_inference_equals_predict():
     net[0].__dict__["W"] = net[0].W.copy()
     with pytest.raises(RuntimeError, match="replaced"):
         infer(x)
+
+
+def policy():
+    mb.manual_seed(0)
+    return mb.Sequential(mb.Linear(4, 8), mb.LeakyReLU(0.1), mb.Linear(8, 2))
+
+
+def test_inference_writes_where_it_is_told():
+    net, x = policy(), np.ones((3, 4), np.float32)
+    infer, out = mb.record(net, x=x), np.empty((3, 2), np.float32)
+    assert infer(x, out) is out
+    np.testing.assert_array_equal(out, net.predict(x))
+    np.testing.assert_array_equal(infer(np.ones((4, 3), np.float32).T), out)  # not contiguous
+    for wrong in (np.empty((2, 3), np.float32), np.empty((3, 2)), np.empty((3, 4), np.float32)[:, ::2]):
+        with pytest.raises(ValueError, match="out must"):
+            infer(x, wrong)
+    for wrong in (x[:2], x[0], x.astype(np.float64), x.tolist()):
+        with pytest.raises(ValueError, match="expected an array of float32, shape"):
+            infer(wrong)
+
+
+def _another_weight(net):
+    net[0].__dict__["W"] = net[0].W.copy()
+
+
+def _another_slope(net):
+    net[1].negative_slope = 0.2
+
+
+def _another_layer(net):
+    net.layers = (*net.layers, mb.ReLU())
+
+
+def _turned_weight(net):
+    net[0].W.shape = (4, 8)
+
+
+@pytest.mark.filterwarnings("ignore:.*shape.*:DeprecationWarning")
+@pytest.mark.parametrize("change", [_another_weight, _another_slope, _another_layer, _turned_weight])
+def test_a_changed_network_is_not_inferred_with(change):
+    net, x = policy(), np.ones((1, 4), np.float32)
+    infer = mb.record(net, x=x)
+    before = infer(x)
+    change(net)
+    with pytest.raises(RuntimeError, match="changed or replaced since the program was recorded; record it again"):
+        infer(x)
+    np.testing.assert_array_equal(before, infer.y)  # nothing ran
+
+
+def test_a_freed_weight_is_not_inferred_with():
+    net, x = policy(), np.ones((1, 4), np.float32)
+    own = net[0].__dict__["b"] = np.zeros(8, np.float32)
+    infer = mb.record(net, x=x)
+    own.resize(90_000, refcheck=False)
+    with pytest.raises(RuntimeError, match="changed or replaced"):
+        infer(x)
+
+
+def test_a_forward_pass_with_numpy_in_it_is_refused():
+    with pytest.raises(ValueError, match="other means than kernels"):
+        mb.record(mb.Sequential(mb.Linear(2, 3), Scale(3), mb.Linear(3, 1)), x=xor()[0])
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_predictions_that_come_again_are_the_same(name):
+    make, shape = NETWORKS[name]
+    mb.manual_seed(0)
+    net, _, _ = make()
+    x = np.random.default_rng(1).standard_normal((5, 2, *shape)).astype(np.float32)
+    with_program = [net.predict(batch) for batch in x]
+    alone = [net.predict(sample[None]) for batch in x for sample in batch]
+    fresh = [net.eval().forward(batch).copy() for batch in x]
+    np.testing.assert_array_equal(with_program, fresh)
+    np.testing.assert_array_equal(alone, [net.forward(sample[None]).copy() for batch in x for sample in batch])
+
+
+def test_predictions_follow_the_network():
+    net, x = policy(), np.ones((1, 4), np.float32)
+    for change in (lambda net: None, _another_weight, _another_slope, lambda net: net[0].W.fill(0.5), _another_layer):
+        change(net)
+        expected = net.eval().forward(x).copy()
+        net.train()
+        for _ in range(4):
+            np.testing.assert_array_equal(net.predict(x), expected)
+    assert any(net.predictor._programs.values())
+    with mb.backend("reference"):
+        assert_close(net.predict(x), expected, terms=8)
+    with pytest.raises(ValueError, match="expects x of shape"):
+        net.predict(x[:, :2])
+    net(x)
+    net.predict(x)
+    with pytest.raises(RuntimeError, match="forward"):  # what predict says of itself: nothing is cached
+        net.backward(np.ones((1, 2), np.float32))
+
+
+def test_threads_that_predict_at_once_do_not_mix():
+    net, rng = policy(), np.random.default_rng(0)
+    xs = rng.standard_normal((4, 2000, 1, 4)).astype(np.float32)
+    expected = [net.predict(x[:, 0], batch_size=1) for x in xs]
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(lambda x: np.concatenate([net.predict(sample) for sample in x]), xs))
+    np.testing.assert_array_equal(results, expected)
+
+
+def test_a_copy_of_a_network_has_a_predictor_of_its_own():
+    net, x = policy(), np.ones((1, 4), np.float32)
+    for _ in range(3):
+        net.predict(x)
+    other = pickle.loads(pickle.dumps(copy.deepcopy(net)))
+    other[0].W = 0 * other[0].W
+    for _ in range(3):
+        assert not np.array_equal(net.predict(x), other.predict(x))
+
+
+def test_addresses_are_numpys_own():
+    for a in (np.zeros(3), np.zeros((4, 5))[1:, ::2], np.zeros(()), np.empty((0, 2))):
+        assert address(a) == a.ctypes.data
+
+
+# ---------------------------------------------------------------------- one proof for all that are alike
+
+
+def test_a_step_like_a_verified_one_is_not_verified_again(monkeypatch):
+    verified = []
+    verify = programs.Program.verify
+    monkeypatch.setattr(programs.Program, "verify", lambda self: (verified.append(self), verify(self)))
+    monkeypatch.setattr(programs, "_verified", {})
+    x, y = xor()
+
+    def record(activation=mb.ReLU, optimizer=mb.SGD, x=x, y=y, loss=mb.MSELoss, **options):
+        net = mb.Sequential(mb.Linear(2, 10), activation(), mb.Linear(10, 1))
+        return mb.record(net, loss(), optimizer(net.parameters(), **options), x, y)
+
+    record()
+    record(lr=0.3, momentum=0.9)
+    assert len(verified) == 1
+    for number, options in enumerate(
+        (
+            {"activation": mb.Tanh}, {"optimizer": mb.Adam}, {"nesterov": True, "momentum": 0.9}, {"x": x[:2], "y": y[:2]},
+            {"loss": mb.L1Loss}, {"activation": lambda: mb.LeakyReLU(0.1)}, {"activation": lambda: mb.LeakyReLU(0.2)},
+            {"activation": Twice}, {"activation": Twice},
+        ),
+        start=2,
+    ):  # fmt: skip
+        record(**options)
+        assert len(verified) == number
+
+
+def test_memory_that_hangs_together_otherwise_does_not_fit():
+    memory = Memory([1000, 2000, 2040, 1000, 3000], [100, 80, 40, 50, 8])
+    assert memory.fits([5000, 1000, 1040, 5000, 200], [100, 80, 40, 50, 8])
+    assert not memory.fits([5000, 1000, 1040, 5000, 200], [100, 80, 40, 50, 9])  # another size
+    assert not memory.fits([5000, 1000, 1032, 5000, 200], [100, 80, 40, 50, 8])  # elsewhere inside
+    assert not memory.fits([5000, 1000, 1040, 6000, 200], [100, 80, 40, 50, 8])  # two arrays that were one
+    assert not memory.fits([5000, 1000, 1040, 5000, 5050], [100, 80, 40, 50, 8])  # one that was two
+    assert not memory.fits([5000, 1000, 1040, 5000, 1079], [100, 80, 40, 50, 8])
 
 
 def test_a_program_prints_its_step():

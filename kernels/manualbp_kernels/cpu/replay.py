@@ -73,7 +73,7 @@ class Tape:
         begin = len(words)
         for a in held:
             words += (array_object(a), address(a), a.ndim, *a.shape)
-        return np.array([*words, len(held), begin, len(self.calls), address(x), address(y)], np.int64)
+        return np.array([*words, x.ndim, y.ndim, len(held), begin, len(self._calls), address(x), address(y)], np.int64)
 
     def failure(self, status: int) -> MemoryError:
         """The error of a call that failed."""
@@ -282,6 +282,8 @@ def infer(words, x, y):
     MOVED if an array lies elsewhere than it did or has another shape. The last words are those of ``Tape.frame``.
     """
     held, begin, calls, to_x, of_y = words[-5], words[-4], words[-3], words[-2], words[-1]
+    if x.ndim != words[-7] or y.ndim != words[-6]:
+        return MISFIT
     for d in range(x.ndim):
         if x.shape[d] != words[begin - y.ndim - x.ndim + d]:
             return MISFIT
