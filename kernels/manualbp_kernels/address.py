@@ -17,6 +17,7 @@ def address(a: Any) -> int:
 def array_object(a: Any) -> int:
     """Where an array's own words begin, in the order of NumPy's binary interface (``PyArrayObject_fields``).
 
-    The address of its first element; the number of its axes, an int; the address of their lengths.
+    The address of its first element; the number of its axes, an int; the addresses of their lengths and of their strides;
+    its base; its dtype.
     """
     return id(a) + _HEADER

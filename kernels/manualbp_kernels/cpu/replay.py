@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -71,8 +71,7 @@ class Tape:
         """The words that ``infer`` takes, for a tape that reads x, gives y, and is right while ``held`` are as they are."""
         words = [*self.words.tolist(), *x.shape, *y.shape]
         begin = len(words)
-        for a in held:
-            words += (array_object(a), address(a), a.ndim, *a.shape)
+        words += noted(held)
         return np.array([*words, x.ndim, y.ndim, len(held), begin, len(self._calls), address(x), address(y)], np.int64)
 
     def failure(self, status: int) -> MemoryError:
@@ -273,6 +272,34 @@ def play(words, calls, look, start, steps, alarm):
     return steps * calls
 
 
+# ---------------------------------------------------------------------- where arrays lie
+
+
+def noted(arrays: Iterable[Any]) -> list[int]:
+    """What ``as_noted`` compares array objects with: their elements' place, axes, dtype, shape and strides."""
+    words: list[int] = []
+    for a in arrays:
+        words += (array_object(a), address(a), a.ndim, id(a.dtype), *a.shape, *a.strides)
+    return words
+
+
+@jit
+def as_noted(words, begin, arrays):
+    """Whether the array objects noted from ``words[begin]`` on say of themselves what they said then."""
+    same = True
+    for _ in range(arrays):
+        array, ndim = words[begin], words[begin + 2]
+        same &= word_at(array) == words[begin + 1] and word_at(array + 40) == words[begin + 3]
+        if not same or word_at(array + 8) & 0xFFFFFFFF != ndim:
+            return False
+        lengths, strides = word_at(array + 16), word_at(array + 24)
+        for d in range(ndim):
+            same &= word_at(lengths + 8 * d) == words[begin + 4 + d]
+            same &= word_at(strides + 8 * d) == words[begin + 4 + ndim + d]
+        begin += 4 + 2 * ndim
+    return same
+
+
 MISFIT, MOVED = 1, 2
 
 
@@ -290,24 +317,9 @@ def infer(words, x, y):
     for d in range(y.ndim):
         if y.shape[d] != words[begin - y.ndim + d]:
             return MISFIT
-    for _ in range(held):
-        ndim = words[begin + 2]
-        if not lies_at(words[begin], words.ctypes.data + 8 * (begin + 1)):
-            return MOVED
-        begin += 3 + ndim
+    if not as_noted(words, begin, held):
+        return MOVED
     copy_bytes(to_x, x.ctypes.data, x.size * x.itemsize)
     failed = make(words, 0, calls)
     copy_bytes(y.ctypes.data, of_y, y.size * y.itemsize)
     return failed
-
-
-@jit
-def lies_at(array, expected):
-    """Whether an array object still says what was noted: where its elements are, how many axes, the length of each."""
-    ndim = word_at(expected + 8)
-    same = word_at(array) == word_at(expected) and word_at(array + 8) & 0xFFFFFFFF == ndim
-    if same:
-        lengths = word_at(array + 16)
-        for d in range(ndim):
-            same &= word_at(lengths + 8 * d) == word_at(expected + 16 + 8 * d)
-    return same
