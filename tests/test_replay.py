@@ -9,7 +9,8 @@ import pytest
 from recorded import Scale, assert_same, state, xor, xor_parts
 
 import manualbp as mb
-from manualbp import steps
+from manualbp import program as programs
+from manualbp import steps, training
 
 
 def fitted(replay, monkeypatch, make=None, **options):
@@ -101,6 +102,58 @@ def test_ctrl_c_ends_a_replay():
     timer.join()
     assert history.interrupted
     assert history.path == "replayed"
+
+
+def test_ctrl_c_ends_a_run_after_a_whole_step():
+    net, loss, _ = xor_parts()
+    optimizer = mb.Adam(net.parameters())
+    program = mb.record(net, loss, optimizer, *xor())
+    timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        program.run(10**8)
+    timer.join()
+    twin, loss, _ = xor_parts()
+    other = mb.Adam(twin.parameters())
+    mb.record(twin, loss, other, *xor()).run(int(optimizer.state_dict()["0.weight.step"][0]))
+    assert_same(state(net, optimizer), state(twin, other))
+
+
+class Bar:
+    """Counts what it is told."""
+
+    def __init__(self, total, title, unit, progress):
+        self.total, self.updates = total, []
+
+    def __enter__(self):
+        bars.append(self)
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+    def update(self, steps=1):
+        self.updates.append(steps)
+
+    def set_postfix(self, values):
+        assert "loss" in values
+
+
+bars = []
+
+
+@pytest.mark.parametrize(("samples", "epochs", "batch_size"), [(6000, 2, 1), (6, 3000, 6)])
+def test_the_bar_keeps_moving(samples, epochs, batch_size, monkeypatch):
+    bars.clear()
+    monkeypatch.setattr(training, "_bar", Bar)
+    monkeypatch.setattr(steps, "SLICE", 1e-3)
+    monkeypatch.setattr(programs, "SLICE", 1e-3)
+    x, y = (np.resize(a, (samples, a.shape[1])) for a in xor())
+    net, loss, optimizer = xor_parts()
+    net.fit(x, y, loss=loss, optimizer=optimizer, seed=0, epochs=epochs, batch_size=batch_size)
+    assert all(sum(bar.updates) == bar.total for bar in bars)
+    assert sum(bar.total for bar in bars) == epochs * samples // batch_size
+    assert sum(len(bar.updates) for bar in bars) > 5
 
 
 # ---------------------------------------------------------------------- many at once
