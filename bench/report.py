@@ -238,10 +238,10 @@ def points(results: Results, curve: Curve) -> dict[str, dict[int, float]]:
     return {engine: line for engine, line in lines.items() if len(line) > 1}
 
 
-def put_table(readme: Path, text: str) -> None:
-    """Replace what stands between the markers in the README."""
-    before, begin, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
+def put_table(page: Path, text: str, markers: tuple[str, str] = (BEGIN, END)) -> None:
+    """Replace what stands between the markers in a page, such as the README."""
+    before, begin, rest = page.read_text(encoding="utf-8").partition(markers[0])
+    _, end, after = rest.partition(markers[1])
     if not begin or not end:
-        raise ValueError(f"{readme} needs the markers {BEGIN} and {END}, between them the table is written")
-    readme.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
+        raise ValueError(f"{page} needs the markers {markers[0]} and {markers[1]}, between them the table is written")
+    page.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")

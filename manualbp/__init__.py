@@ -4,6 +4,7 @@ from manualbp_kernels import backend, get_backend, get_num_threads, set_backend,
 
 from . import init, layers, losses, optim
 from .checkpoint import load_weights, save_weights
+from .device import to_device
 from .gradcheck import gradcheck
 from .layer import Layer
 from .layers import *  # noqa: F403
@@ -37,6 +38,7 @@ __all__ = [
     "save_weights",
     "set_backend",
     "set_num_threads",
+    "to_device",
     *layers.__all__,
     *losses.__all__,
     *optim.__all__,

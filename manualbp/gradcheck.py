@@ -88,6 +88,7 @@ def gradcheck(
     at_most: int = 2000,
     method: str = "central",
     dtype: DTypeLike = np.float64,
+    place: str = "cpu",
 ) -> Check:
     """Compare ``backward`` with a measured derivative for the input and every parameter. Returns a ``Check``.
 
@@ -100,6 +101,7 @@ def gradcheck(
         method: "central" differences, or "complex" for a complex step. With the latter forward runs on complex numbers,
             kernels by their NumPy definitions; TypeError if it does not carry them.
         dtype: that backward computes in. The derivative it is compared with is always measured in float64.
+        place: "cpu", or "cuda" for backward on the GPU; the derivative it is compared with is always measured on the host.
     """
     if not isinstance(layer, (Layer, Loss)):
         raise TypeError(f"gradcheck expects a layer, a network or a loss, got {layer!r}")
@@ -114,8 +116,13 @@ def gradcheck(
     claiming = _LossOf(layer, target, dtype) if isinstance(layer, Loss) else _LayerOf(layer, dtype)
     exact, x64 = claiming.exact(), x.astype(np.float64)
     delta = rng.standard_normal(np.shape(exact.value(x64))).astype(dtype)
-    claims = claiming.gradients(x, delta)
     arrays = exact.arrays(x64)
+    if place != "cpu":
+        if isinstance(claiming, _LossOf):
+            raise TypeError("gradcheck: a loss computes where its input lies, only a layer can be sent elsewhere")
+        moving: Any = claiming.layer
+        moving.to(place)
+    claims = claiming.gradients(x, delta)
     if tolerance is None:
         tolerance = FLOAT32_TOLERANCE if dtype == np.float32 else TOLERANCES[method]
     measure = {"central": _central, "complex": _complex}[method](exact, x64, delta.astype(np.float64))
@@ -263,7 +270,7 @@ class _LayerOf:
         for _ in range(2):  # gradients accumulate, so twice must give the double
             self.value(x)
             dx = np.array(self.layer.backward(delta))
-        return [dx] + [p.grad / 2 for p in self.layer.parameters()]
+        return [dx] + [np.array(p.grad) / 2 for p in self.layer.parameters()]
 
     def exact(self) -> _LayerOf:
         """The same numbers in float64."""

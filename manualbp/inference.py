@@ -125,6 +125,8 @@ class Predictor:
 
     def __call__(self, x: Array) -> Array | None:
         """The prediction, or None if Python is to make it."""
+        if type(x) is not ndarray or x.dtype not in FLOATS:
+            return None
         form = x.shape, x.dtype
         if form not in self._met:
             if len(self._met) >= MOST:
@@ -147,8 +149,6 @@ class Predictor:
         return y
 
     def _program(self, x: Array) -> Inference | None:
-        if x.dtype not in FLOATS:
-            return None
         try:
             program = Inference(self.net, x)
         except CannotRecord:

@@ -131,8 +131,8 @@ class Layer(Workspace):
         if array.dtype == object and not isinstance(x, np.ndarray):
             raise TypeError(f"{self} expects an array, got a {type(x).__name__}")
         if isinstance(x, (list, tuple, float)) and array.dtype.kind in "fiu":
-            return array.astype(self.dtype or np.float32)
-        return array
+            array = array.astype(self.dtype or np.float32)
+        return self.follow(array)
 
     def give(self, y: Array, cache: tuple[Any, ...]) -> Array:
         """Return ``y`` after keeping ``cache`` for backward (in training mode)."""
@@ -152,7 +152,7 @@ class Layer(Workspace):
             raise RuntimeError(f"{self}: backward without a cached forward; {why}")
         shape, dtype = self._given
         if type(dy) is not ndarray:
-            dy = np.asarray(as_array(dy), dtype)
+            dy = self.here(as_array(dy, dtype))
         if dy.shape != shape:
             raise ValueError(f"{self}: ∂L/∂y must have the shape of y, {shape}, got {dy.shape}")
         if dy.dtype is not dtype and dy.dtype != dtype:
@@ -194,7 +194,7 @@ class Layer(Workspace):
 
     def state_dict(self) -> dict[str, Array]:
         """A copy of every parameter under PyTorch's name and with PyTorch's shape."""
-        return {parameter.name: parameter.value.copy() for parameter in self.parameters()}
+        return {parameter.name: np.array(parameter.value) for parameter in self.parameters()}
 
     def load_state_dict(self, state: Mapping[str, Array], strict: bool = True) -> None:
         """Write ``state`` into the parameters; PyTorch's (as NumPy arrays) fits too. Values are cast to our dtype.
@@ -235,6 +235,21 @@ class Layer(Workspace):
     def eval(self) -> Self:
         """Switch to evaluation mode: dropout passes everything, nothing is cached."""
         return self.train(False)
+
+    def to(self, place: str) -> Self:
+        """Move the layer and all inside to "cuda" or back to "cpu"; optimizers go with the parameters they hold.
+
+        On the GPU inputs may be NumPy arrays, which are copied there, or anything with ``__cuda_array_interface__``, which is
+        taken as it lies; results are arrays of the GPU and offer the same. RuntimeError if there is no GPU, with one line
+        about what is missing.
+        """
+        from .device import move
+
+        move(self, place)
+        return self
+
+    def forget(self) -> None:
+        self._input = ((), None)
 
     def astype(self, dtype: DTypeLike) -> Self:
         """A copy of the layer, and of all inside, with parameters of another dtype. The original is left alone."""

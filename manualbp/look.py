@@ -12,6 +12,7 @@ from manualbp_kernels import get_backend
 from manualbp_kernels.address import address
 from manualbp_kernels.cpu.replay import Call, as_noted, noted
 
+from .device import OnDevice
 from .types import FLOATS, Array, as_array
 from .workspace import Workspace
 
@@ -148,6 +149,8 @@ def unrecordable(things: Iterable[Any]) -> str | None:
     if get_backend() != "fast":
         return "the reference backend runs in Python"
     for thing in things:
+        if isinstance(thing, OnDevice):
+            return "arrays on a GPU are trained step by step"
         if not (_own(thing) or vars(type(thing)).get("recordable")):
             return f"{type(thing).__name__} is a class of your own and does not say recordable = True"
     return None

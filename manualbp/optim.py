@@ -19,15 +19,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from inspect import getattr_static
 from typing import Any, ClassVar
+from weakref import WeakSet
 
 import numpy as np
 
+from manualbp_kernels.cuda import DeviceArray
 from manualbp_kernels.elementwise import fill
 from manualbp_kernels.update import adagrad, adam, rmsprop, sgd
 
 from .layer import Layer
 from .parameter import Parameter, runs
-from .types import FLOATS, Array
+from .types import FLOATS, Array, beside
+
+ARRAYS = np.ndarray, DeviceArray
 
 __all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop"]
 
@@ -86,7 +90,7 @@ class Optimizer:
             raise ValueError(f"{type(self).__name__} got a parameter twice")
         for parameter in self.parameters:
             _check(parameter, type(self).__name__)
-        self.hyper = np.zeros(len(self.names))
+        self.hyper = beside(self.parameters[0].value, (len(self.names),), np.float64)
         for name in self.names:
             setattr(self, name, hyper[name])
         self._bind()
@@ -98,11 +102,12 @@ class Optimizer:
                 group,
                 values,
                 gradients,
-                [np.full_like(values, self.initial(name)) for name in self.memory],
-                np.zeros(1, np.int64),
+                [beside(values, values.shape, values.dtype, self.initial(name)) for name in self.memory],
+                beside(values, (1,), np.int64),
             )
             for group, values, gradients in runs(self.parameters)
         ]
+        _alive.add(self)
 
     def initial(self, name: str) -> float:
         """What a memory starts from."""
@@ -124,7 +129,7 @@ class Optimizer:
 
     def state_dict(self) -> dict[str, Array]:
         """A copy of all that changes from step to step, in arrays: hyper-parameters, step counts, memories by parameter."""
-        return {name: array.copy() for name, array in self._state()}
+        return {name: np.array(array) for name, array in self._state()}
 
     def load_state_dict(self, state: Mapping[str, Array]) -> None:
         """Go on from a saved state; ValueError listing what does not fit, with nothing changed."""
@@ -173,10 +178,27 @@ class Optimizer:
         return f"{type(self).__name__}({', '.join(f'{name}={getattr(self, name):g}' for name in self.names)})"
 
 
+_alive: WeakSet[Optimizer] = WeakSet()
+
+
+def follow_parameters(moved: Mapping[int, tuple[Array, Array]]) -> None:
+    """Let every optimizer go on with the new arrays where it holds old ones: ``moved`` has both, by the old one's id."""
+    for optimizer in list(_alive):
+        if any(id(p.value) in moved for p in optimizer.parameters):
+            state = optimizer.state_dict()
+            optimizer.parameters = [
+                Parameter(p.name, moved.get(id(p.value), (None, p.value))[1], moved.get(id(p.grad), (None, p.grad))[1])
+                for p in optimizer.parameters
+            ]
+            optimizer.hyper = beside(optimizer.parameters[0].value, optimizer.hyper.shape, np.float64)
+            optimizer._bind()
+            optimizer.load_state_dict(state)
+
+
 def _check(parameter: Parameter, optimizer: str) -> None:
     """An update writes in place and checks no bounds: value and gradient must be two of a kind, and writable."""
     name, value, grad = parameter
-    if not all(isinstance(a, np.ndarray) and a.dtype in FLOATS and a.flags.carray for a in (value, grad)):
+    if not all(isinstance(a, ARRAYS) and a.dtype in FLOATS and a.flags.carray for a in (value, grad)):
         raise TypeError(f"{optimizer}: {name} must be contiguous, writable arrays of float32 or float64")
     if value.shape != grad.shape or value.dtype != grad.dtype:
         wanted, got = f"{value.dtype} {value.shape}", f"{grad.dtype} {grad.shape}"

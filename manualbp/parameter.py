@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from manualbp_kernels.address import address
+from manualbp_kernels.address import address as host_address
 
-from .types import FLOATS, Array, as_array
+from .types import FLOATS, Array, as_array, beside
 from .workspace import unshared
 
 if TYPE_CHECKING:
@@ -112,16 +112,21 @@ def gather(layers: Iterable[Layer]) -> None:
         for attribute in layer.weights
         if _movable(layer.__dict__, attribute) and _movable(layer.__dict__, "d" + attribute)
     ]
-    for dtype in {own[attribute].dtype for own, attribute in slots}:
-        of_dtype = [(own, attribute) for own, attribute in slots if own[attribute].dtype == dtype]
+    for kind in {_kind(own[attribute]) for own, attribute in slots}:
+        of_kind = [(own, attribute) for own, attribute in slots if _kind(own[attribute]) == kind]
         for prefix in ("", "d"):
-            vector = np.empty(sum(own[attribute].size for own, attribute in of_dtype), dtype)
+            first = of_kind[0][0][of_kind[0][1]]
+            vector = beside(first, (sum(own[attribute].size for own, attribute in of_kind),), first.dtype)
             end = 0
-            for own, attribute in of_dtype:
+            for own, attribute in of_kind:
                 array = own[prefix + attribute]
                 begin, end = end, end + array.size
                 vector[begin:end] = array.ravel()
                 own[prefix + attribute] = vector[begin:end].reshape(array.shape)
+
+
+def _kind(array: Array) -> tuple[Any, type]:
+    return array.dtype, type(array)
 
 
 def _movable(own: dict[str, Any], attribute: str) -> bool:
@@ -152,3 +157,8 @@ def _flat(arrays: list[Array]) -> Array:
         return first.reshape(-1)
     begin = (address(first) - address(base)) // first.itemsize
     return base.reshape(-1)[begin : begin + sum(a.size for a in arrays)]
+
+
+def address(array: Any) -> int:
+    """Where an array lies in the memory of its place."""
+    return host_address(array) if isinstance(array, np.ndarray) else int(array.__cuda_array_interface__["data"][0])

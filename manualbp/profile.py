@@ -37,6 +37,8 @@ def _operations(name: str, a: tuple[Any, ...]) -> Any:
     if name in ("conv2d_input_gradient", "conv2d_weight_gradient"):
         dy, weights = (a[1], a[2]) if name == "conv2d_input_gradient" else (a[2], a[0])
         return 2 * dy.size * math.prod(weights.shape[1:])
+    if name == "conv2d_backward_weights":
+        return 2 * a[3].size * math.prod(a[0].shape[1:])
     return max((x.size for x in a if isinstance(x, np.ndarray)), default=0)
 
 

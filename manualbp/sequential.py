@@ -173,6 +173,10 @@ class Sequential(Layer):
     def __getitem__(self, index: int | slice) -> Any:
         return Sequential(*self.layers[index]) if isinstance(index, slice) else self.layers[index]
 
+    def forget(self) -> None:
+        for made in ("_gradients", "predictor"):
+            self.__dict__.pop(made, None)
+
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in super().__getstate__().items() if key not in ("_gradients", "predictor")}
 

@@ -126,6 +126,7 @@ class Steps:
             self.bar.update()
 
     def _measure(self, prediction: Array, target: Array) -> dict[str, float]:
+        prediction, target = np.asarray(prediction), np.asarray(target)  # on the host, wherever they are
         return {name: f(prediction, target) for name, f in self.metrics.items()}
 
     # ------------------------------------------------------------------ replayed

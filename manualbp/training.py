@@ -219,7 +219,8 @@ def evaluate(
         for batch in batches(np.arange(len(x)), batch_size):
             prediction, target = net.forward(x[batch]), y[batch]
             values = {"loss": float(loss.forward(prediction, target))} if loss else {}
-            add(sums, len(batch), {**values, **{name: f(prediction, target) for name, f in checks.items()}})
+            values |= {name: f(np.asarray(prediction), np.asarray(target)) for name, f in checks.items()}
+            add(sums, len(batch), values)
     return {name: value / len(x) for name, value in sums.items()}
 
 
@@ -340,4 +341,4 @@ def _check_data(net: Sequential, x: Array, y: Array, loss: Loss, metrics: dict[s
         prediction = net.forward(x[:1])
     loss.check(prediction, y)
     for metric in metrics.values():
-        metric(prediction, y[:1])
+        metric(np.asarray(prediction), np.asarray(y[:1]))

@@ -13,6 +13,8 @@ from .types import Array, Shape
 class Workspace:
     """Hands out result arrays by name. A steady training step gets the same memory every time and no page faults."""
 
+    follows = False  # whether it works on the GPU only because its last input lay there
+
     def __init__(self) -> None:
         self._buffers: dict[str, Array] = {}
 
@@ -22,8 +24,29 @@ class Workspace:
         if buffer is not None and buffer.shape == shape and buffer.dtype == dtype:
             if getrefcount(buffer) == _UNSHARED_BUT_HERE:
                 return buffer
-        fresh = self._buffers[name] = np.empty(shape, dtype)
+        fresh = self._buffers[name] = self.allocate(shape, dtype)
         return fresh
+
+    @staticmethod
+    def allocate(shape: Shape, dtype: Any) -> Array:
+        """A new array where this object works, not written to."""
+        return np.empty(shape, dtype)
+
+    def here(self, x: Array) -> Array:
+        """``x`` where this object works, copied if it lies elsewhere."""
+        return np.asarray(x)
+
+    def follow(self, x: Array) -> Array:
+        """``x`` where it lies, if this object can go there; see ``device.py``."""
+        if isinstance(x, np.ndarray):
+            return x
+        from .device import follow
+
+        array: Array = follow(self, x)
+        return array
+
+    def forget(self) -> None:
+        """Drop what was made to measure for arrays that have moved."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_buffers": {}}

@@ -255,6 +255,11 @@ def _conv2d_weight_gradient(d):
     return dW, x, dy, window, beta
 
 
+def _conv2d_backward_weights(d):
+    x, dy, W, b, window = _conv(d)
+    return W, d.maybe(b), x, dy, window
+
+
 def _pool(d):
     """x, y, window."""
     window, image, places = d.window(dilation=1)
@@ -468,6 +473,7 @@ KERNELS = {
     "conv2d_input_gradient": KernelCase(_conv2d_input_gradient, linear=True),
     "conv2d_weight_gradient": KernelCase(_conv2d_weight_gradient, linear=True),
     "sum_channels": KernelCase(_sum_channels, linear=True),
+    "conv2d_backward_weights": KernelCase(_conv2d_backward_weights, outputs=2, linear=True),
     # pooling
     "max_pool2d": KernelCase(_max_pool2d, outputs=2),
     "max_pool2d_backward": KernelCase(_max_pool2d_backward, linear=True),

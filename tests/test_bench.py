@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("bench", reason="the benchmarks are in the checkout only")
 
-from bench import curves, report, works
+from bench import curves, ladder, report, works
 from bench.engines import REFERENCE, TITLES, compared, prepare
 from bench.turns import CRIPPLING, Lane, Pace, Workers, environment, in_turns, measure
 from bench.units import duration
@@ -62,6 +62,33 @@ def test_a_wrong_result_is_far_apart():
     for wrong in (work.weights()["0.bias"], np.full(10, np.nan, np.float32), np.zeros(9, np.float32)):
         assert works.apart(work, {**expected, "0.bias": wrong}, expected) > works.TOLERANCE
     assert works.apart(work, {}, expected) == np.inf
+
+
+# ---------------------------------------------------------------------- the ladder
+
+
+@pytest.mark.parametrize("rung", ladder.RUNGS)
+def test_every_rung_is_the_product(rung):
+    for shape in ((5, 3, 4), (37, 61, 23), (130, 150, 140)):
+        ladder.check(ladder.RUNGS[rung], *shape)
+
+
+def test_a_wrong_rung_is_not_timed(monkeypatch):
+    def wrong(C, A, B):
+        C[...] = A @ B
+        C[-1, -1] += 1
+
+    monkeypatch.setitem(ladder.RUNGS, "wrong", wrong)
+    with pytest.raises(ValueError, match="is wrong for 37×23 and 23×61"):
+        ladder.measure(4, ladder.Pace(1, 0.0))
+
+
+def test_the_ladder_gets_its_table(tmp_path):
+    page = tmp_path / "kernels.md"
+    page.write_text((ROOT / "docs" / "kernels.md").read_text(encoding="utf-8"), encoding="utf-8")
+    times = [{"three loops": 1.0, "loops reordered": 0.25}, {"three loops": 2.0, "loops reordered": 0.25}]
+    report.put_table(page, ladder.report([100, 1000], times), ladder.MARKERS)
+    assert "| loops reordered | 0.008 | 8 | 8× |" in page.read_text(encoding="utf-8")
 
 
 # ---------------------------------------------------------------------- turns

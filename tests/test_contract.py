@@ -96,6 +96,82 @@ def test_equations_have_their_lines(name):
     assert equations == {str(k + 1) for k in range(len(equations))}
 
 
+# ---------------------------------------------------------------------- from a layer to all that belongs to it
+
+STEMS = [Path(name).stem for name in DERIVATIONS if name.startswith("manualbp/layers/") and "recurrent" not in name]
+MOVING = {"add", "copy", "fill", "put_columns", "swap_axes", "take_columns"}  # kernels that no formula is about
+NOT_TIMED = {"dropout"}  # each engine draws numbers of its own, and what does not agree is not timed
+
+in_a_checkout = pytest.mark.skipif(not (ROOT / "CONTRIBUTING.md").exists(), reason="not a checkout")
+each_stem = pytest.mark.parametrize("stem", STEMS)
+
+
+def kernels_of(name):
+    """(file of kernels, name) of every kernel that a file imports."""
+    for node in ast.walk(ast.parse(text(name))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("manualbp_kernels."):
+            yield from ((node.module.partition(".")[2], alias.name) for alias in node.names if alias.name in KERNELS)
+
+
+def shown_on(page):
+    """(path, names) of the code that a page includes."""
+    for path, names in re.findall(
+        r"^```\{source\} (\S+)\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    ):
+        yield from ((path, name) for name in names.split())
+
+
+@in_a_checkout
+@each_stem
+def test_one_name_leads_everywhere(stem):
+    """Who opens layers/conv.py finds page, definition, loops and test, under the same name or one that it imports."""
+    assert (ROOT / "docs" / "derivations" / f"{stem}.md").exists()
+    assert (ROOT / "tests" / f"test_{stem}.py").exists()
+    for file in {file for file, _ in kernels_of(f"manualbp/layers/{stem}.py")}:
+        loops = text(f"manualbp_kernels/{file}.py")
+        assert "\n@kernel\n" in loops
+        if (LOOPS / "cuda").exists() and re.search(r"^@\w+\.cpu$", loops, re.MULTILINE):  # scalar forms are compiled for both
+            assert f"manualbp_kernels/cuda/{file}.py" in SOURCES
+
+
+@in_a_checkout
+@each_stem
+def test_every_layer_is_timed(stem):
+    """Some work of bench/works.py calls one of the layer's kernels, or has the layer in its network."""
+    works = pytest.importorskip("bench.works")
+    kernels = {kernel for _, kernel in kernels_of(f"manualbp/layers/{stem}.py")}
+    classes = {name for name in mb.layers.__all__ if getattr(mb, name).__module__ == f"manualbp.layers.{stem}"}
+    timed = {getattr(work, "call", None) for work in works.WORKS} & kernels
+    timed |= {type(layer).__name__ for work in works.WORKS for layer in getattr(work, "layers", ())} & classes
+    assert bool(timed) != (stem in NOT_TIMED)
+
+
+@in_a_checkout
+@pytest.mark.parametrize("name", [*DERIVATIONS, "manualbp/optim.py"])
+def test_a_page_shows_the_code_it_tells_of(name):
+    """forward and backward of every public class, and the definition of every kernel that its file calls."""
+    page = ROOT / "docs" / "derivations" / f"{Path(name).stem}.md"
+    if name == "manualbp/layers/recurrent.py":
+        page = page.with_stem("rnn")
+    shown = {*shown_on(page)}
+    kernels = {(f"kernels/manualbp_kernels/{file}.py", kernel) for file, kernel in kernels_of(name) if kernel not in MOVING}
+    module = name.removesuffix(".py").replace("/", ".")
+    public = [each for each in (*mb.layers.__all__, *mb.losses.__all__) if getattr(mb, each).__module__ == module]
+    methods = {
+        (name, f"{each}.{method}") for each in public for method in ("forward", "backward") if method in vars(getattr(mb, each))
+    }
+    assert kernels | methods <= shown
+
+
+@in_a_checkout
+def test_contributing_shows_the_way():
+    """Its table for convolution names files that are there."""
+    way = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("## The way")[2].partition("\n## ")[0]
+    paths = re.findall(r"`((?:manualbp|kernels|docs|tests|bench)/[\w/.]+)`", way)
+    assert len(paths) >= 6
+    assert [path for path in paths if not (ROOT / path).exists() and "/cuda/" not in path] == []
+
+
 # ---------------------------------------------------------------------- who imports whom
 
 

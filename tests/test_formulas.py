@@ -7,72 +7,23 @@ initializer they make W with the generator ``rng``. Examples (``>>>``) are run t
 
 import ast
 import doctest
-import inspect
 import re
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pytest
+from pages import BLOCKS, INITIALIZERS, PAGES, blocks_of, make, run, targets
 
 import manualbp as mb
 from manualbp import init
 from manualbp.random import generator
 
-DERIVATIONS = Path(__file__).parents[1] / "docs" / "derivations"
-PAGES = {path.stem: path for path in sorted(DERIVATIONS.glob("*.md")) if path.stem != "index"}
 HEADINGS = ["What it is for", "Shapes", "Forward", "Derivation", "Backward", "Example", "Code", "Cost", "In float32", "Sources"]
-INITIALIZERS = [
-    name
-    for name, function in inspect.getmembers(init, inspect.isfunction)
-    if function.__module__ == init.__name__ and "shape" in inspect.signature(function).parameters and not name.startswith("_")
-    and name != "fans"
-]  # fmt: skip
 PUBLIC = {
     **{name: getattr(mb, name) for name in (*mb.layers.__all__, *mb.losses.__all__, *mb.optim.__all__)},
     **{name: getattr(init, name) for name in INITIALIZERS},
 }
 BASES = {"Loss", "Optimizer"}
-
-# What has no page yet. A name leaves this list with its page; none may enter.
-MISSING = {
-    "GELU", "SiLU", "normal", "orthogonal", "uniform",
-}  # fmt: skip
-
-
-class Block(NamedTuple):
-    """One ``{formula}`` of a page."""
-
-    page: str
-    call: str
-    options: dict
-    code: str
-
-    @property
-    def name(self):
-        return re.match(r"\w+", self.call).group()
-
-
-FENCE = re.compile(r"^```\{formula\} ([^\n]+)\n((?::\w+:[^\n]*\n)*)(.*?)^```$", re.MULTILINE | re.DOTALL)
-
-
-def blocks_of(stem):
-    for call, options, code in FENCE.findall(PAGES[stem].read_text(encoding="utf-8")):
-        yield Block(stem, call, dict(re.findall(r"^:(\w+): *(.*)$", options, re.MULTILINE)), code)
-
-
-BLOCKS = [block for stem in PAGES for block in blocks_of(stem)]
-
-
-def make(block):
-    return eval(block.call, {**vars(mb), "np": np})
-
-
-def run(block, names):
-    """The names after the block's lines."""
-    space = {"np": np, **names}
-    exec(compile(block.code, f"{block.page}.md: {block.call}", "exec"), space)
-    return space
 
 
 def close(got, expected, what):
@@ -121,16 +72,6 @@ def test_layer(block):
             close(found["d" + attribute], getattr(module, "d" + attribute), "d" + attribute)
             agrees(found["d" + attribute], lambda: (names["δ"] * run(block, names)["y"]).sum(), names[attribute], attribute)
     agrees(found["dx"], lambda: (names["δ"] * run(block, names)["y"]).sum(), x, "dx")
-
-
-def targets(kind, x, rng):
-    """Targets for a prediction x."""
-    if kind == "classes":
-        return rng.integers(x.shape[1], size=(x.shape[0], *x.shape[2:]))
-    if kind == "probabilities":
-        t = rng.uniform(0.1, 1, x.shape)
-        return t / t.sum(axis=1, keepdims=True)
-    return rng.uniform(0.1, 0.9, x.shape) if kind == "between 0 and 1" else rng.standard_normal(x.shape)
 
 
 @pytest.mark.parametrize("block", [b for b in BLOCKS if b.name in mb.losses.__all__], ids=lambda b: b.call)
@@ -210,6 +151,6 @@ def test_everything_public_has_a_page():
     """A layer, loss, optimizer or initializer stands on the page of its file, with a formula that runs."""
     described = {block.name for block in BLOCKS}
     assert described <= set(PUBLIC)
-    assert set(PUBLIC) - described - BASES == MISSING
+    assert set(PUBLIC) - described == BASES
     for block in BLOCKS:
         assert block.page == PUBLIC[block.name].__module__.rpartition(".")[2]

@@ -4,11 +4,11 @@ import sys
 
 import numpy as np
 import pytest
+from agreement import assert_agree, run
 from cases import KERNELS as CASES
 from cases import Draw
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tolerances import assert_close
 
 import manualbp as mb
 from manualbp_kernels import KERNELS, Kernel, backend, get_backend, kernel, look_everywhere, set_backend
@@ -37,17 +37,6 @@ def scratch():
     KERNELS.update(before)
 
 
-def copies(arguments):
-    return [a.copy() if isinstance(a, np.ndarray) else a for a in arguments]
-
-
-def run(form, arguments):
-    """The arguments after a call of ``form``; what it was given stays as it was."""
-    after = copies(arguments)
-    assert form(*after) is None
-    return after
-
-
 # ---------------------------------------------------------------------- definition and compiled form agree
 
 
@@ -59,21 +48,7 @@ def test_compiled_equals_definition(name, dtype, data, seed, whole):
     """To the bit on small integers wherever the operation is exact, else within K · eps · Σ|terms|."""
     kernel, case = KERNELS[name], CASES[name]
     draw = Draw(np.random.default_rng(seed), dtype, whole, lambda low, high: data.draw(st.integers(low, high)))
-    arguments = case.arguments(draw)
-    expected = run(kernel.definition, arguments)
-    actual = run(kernel.form("cpu"), arguments)
-    for given_, one, other in zip(arguments[case.outputs :], expected[case.outputs :], actual[case.outputs :], strict=True):
-        np.testing.assert_array_equal(one, given_, err_msg=f"the definition of {name} changed an input")
-        np.testing.assert_array_equal(other, given_, err_msg=f"the compiled {name} changed an input")
-    sums = _sums_of_terms(kernel, case, arguments, expected)
-    for one, other, scale in zip(expected[: case.outputs], actual[: case.outputs], sums, strict=True):
-        if one is None:
-            continue
-        assert not np.isnan(one).any(), "an element of the output was not written"
-        if one.dtype.kind != "f" or (whole and case.exact):
-            np.testing.assert_array_equal(other, one)
-        else:
-            assert_close(other, one, scale=scale)
+    assert_agree(kernel, case, case.arguments(draw), kernel.form("cpu"), whole)
 
 
 def side_by_side(arguments, backwards, gap):
@@ -102,16 +77,6 @@ def test_bits_do_not_depend_on_where_arrays_lie(name, dtype):
             KERNELS[name].form("cpu")(*moved)
             results.append([a.tobytes() for a in moved if isinstance(a, np.ndarray)])
         assert all(result == results[0] for result in results)
-
-
-def _sums_of_terms(kernel, case, arguments, expected):
-    """Σ|terms| for each output where it is known: a linear kernel's definition, applied to |arguments|."""
-    if case.total:
-        return [None, max(1.0, float(np.abs(expected[0]).sum()))]
-    if not case.linear:
-        return [None] * case.outputs
-    sizes = [abs(a) if isinstance(a, np.ndarray) else a for a in arguments]
-    return run(kernel.definition, sizes)[: case.outputs]
 
 
 @each_dtype

@@ -13,6 +13,7 @@ K = 16
 
 GRADCHECK = 1e-7  # relative error of a hand-written derivative against central differences in float64
 CURVE = 1e-5  # relative difference of two loss curves over 100 steps
+LAST_PLACE = 3.1  # units of the last digit that docs/questions shows: training carries on how a processor rounds
 STEPS = 0.5  # the terms of a weight after twenty optimizer steps with given gradients: K/2 roundings of its size
 
 

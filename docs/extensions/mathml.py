@@ -13,17 +13,25 @@ from latex2mathml.converter import convert
 from sphinx.application import Sphinx
 
 TAG = re.compile(r"\\tag\{(\d+)\}")
+LETTERS = re.compile(r'<mrow>((?:<mi mathvariant="normal">\w</mi>){2,})</mrow>')
+FUNCTION = re.compile(r"<mi>(cosh|erf|exp|log|max|sign|sinh|tanh)</mi>")
+
+
+def mathml(latex: str, display: str) -> str:
+    """As the converter gives it; but a word is one name, no product of letters, and a function stands off its argument."""
+    words = LETTERS.sub(lambda found: f"<mi>{''.join(re.findall(r'>(.)<', found[1]))}</mi>", convert(latex, display=display))
+    return FUNCTION.sub(r'<mo form="infix" lspace="0.17em" rspace="0.12em">\1</mo>', words)
 
 
 def inline(writer: Any, node: nodes.math) -> None:
-    writer.body.append(convert(node.astext()))
+    writer.body.append(mathml(node.astext(), "inline"))
     raise nodes.SkipNode
 
 
 def display(writer: Any, node: nodes.math_block) -> None:
     latex = node.astext()
     numbers = TAG.findall(latex)
-    formula = convert(TAG.sub("", latex), display="block")
+    formula = mathml(TAG.sub("", latex), "block")
     labels = " ".join(f'<a id="eq-{n}" href="#eq-{n}">({n})</a>' for n in numbers)
     writer.body.append(f'<div class="equation">{formula}<span class="number">{labels}</span></div>\n')
     raise nodes.SkipNode

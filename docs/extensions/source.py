@@ -1,11 +1,12 @@
 """``{source} FILE`` with names below it: their code, taken from the repository when the site is built.
 
-A name is ``function``, ``Class`` or ``Class.method``; a name that is gone is an error.
+A name is ``function``, ``Class``, ``Class.method`` or ``CONSTANT``; a name that is gone is an error.
 """
 
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -19,17 +20,18 @@ ROOT = Path(__file__).parents[2]
 
 
 def code_of(path: Path, name: str) -> str:
-    """The lines of a function or class with its decorators; KeyError if there is none of that name."""
+    """The lines of a function or class with its decorators, or of an assignment; KeyError if there is none of that name."""
     text = path.read_text(encoding="utf-8")
     scope: list[ast.stmt] = ast.parse(text).body
     found: Any = None
     for part in name.split("."):
-        named = {node.name: node for node in scope if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+        named: dict[str, Any] = {node.name: node for node in scope if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+        named |= {ast.unparse(target): node for node in scope if isinstance(node, ast.Assign) for target in node.targets}
         if part not in named:
             raise KeyError(f"{path.name} has no {name}")
         found = named[part]
-        scope = found.body
-    first = min(node.lineno for node in (found, *found.decorator_list))
+        scope = getattr(found, "body", [])
+    first = min(node.lineno for node in (found, *getattr(found, "decorator_list", ())))
     return dedent("\n".join(text.splitlines()[first - 1 : found.end_lineno]))
 
 
@@ -46,7 +48,8 @@ class Source(SphinxDirective):
             parts = [code_of(path, name) for name in " ".join(self.content).split()]
         except (KeyError, OSError) as error:
             raise self.error(str(error)) from None
-        block = nodes.literal_block("", "\n\n".join(parts), language="python")
+        text = re.sub(r"\n\n(?=\w+ = )", "\n", "\n\n".join(parts))  # constants stand together
+        block = nodes.literal_block("", text, language="python")
         return [container_wrapper(self, block, self.arguments[0])]
 
 

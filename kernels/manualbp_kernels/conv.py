@@ -15,13 +15,29 @@ Only strides need more: their patches are written out, image by image.
 
 import numpy as np
 
-from .cpu.gemm import BYTES, KC, OUTPUT, PARALLEL_WORK, ROW_BIAS, ZERO, block, gemm, pack, packed_size, panel_of
+from .cpu.gemm import (
+    BYTES,
+    KC,
+    OUTPUT,
+    PARALLEL_WORK,
+    ROW_BIAS,
+    ZERO,
+    block,
+    even_share,
+    first_row,
+    gemm,
+    pack,
+    packed_size,
+    panel_of,
+)  # fmt: skip
 from .cpu.jit import jit, num_threads, prange
 from .cpu.pointwise import PARALLEL_PASS
-from .cpu.simd import copy_part, copy_row
+from .cpu.simd import ROWS, copy_part, copy_row
 from .kernel import kernel
 from .matmul import scale
 from .window import flat, fold, unfold
+
+FEW_IMAGES = 4  # images from which on it pays to lay out filters anew
 
 
 @kernel
@@ -56,6 +72,14 @@ def conv2d_weight_gradient(dW, x, dy, window, beta):
 def sum_channels(s, x, beta):
     """s[c] = β s[c] + Σ_n,h,w x[n,c,h,w]"""
     s[...] = x.sum(axis=(0, 2, 3)) if beta == 0 else beta * s + x.sum(axis=(0, 2, 3))
+
+
+@kernel
+def conv2d_backward_weights(dW, db, x, dy, window):
+    """dW[o,c,i,j] += Σ_n,h,w dy[n,o,h,w] x̃[n,c,i,j,h,w];  db[o] += Σ_n,h,w dy[n,o,h,w], if there is a bias"""
+    conv2d_weight_gradient.definition(dW, x, dy, window, 1)
+    if db is not None:
+        sum_channels.definition(db, dy, 1)
 
 
 def _by_group(patches, W):
@@ -144,9 +168,13 @@ def pad(padded, x, x0, C, H, W, window, Hp, Wp):
 def crop(y, y0, width, padded, p0, stride, rows):
     """Row r of y (width numbers, one after another) is row r of ``padded`` (stride numbers apart)."""
     step = BYTES // y.itemsize
+    end, source_end = rows * width, (rows - 1) * stride + width
     for r in range(rows):
         for w in range(0, width, step):
-            copy_part(y, y0 + r * width + w, padded, p0 + r * stride + w, min(step, width - w))
+            to, of = r * width + w, r * stride + w
+            # A whole vector where there is room: what is too much the next row overwrites.
+            n = step if to + step <= end and of + step <= source_end else min(step, width - w)
+            copy_part(y, y0 + to, padded, p0 + of, n)
 
 
 # ---------------------------------------------------------------------- loops
@@ -167,14 +195,20 @@ def slide(y, x, W, rows, steps, start, bias, window, share):
     taps = tap_table(C, window, Hp, Wp)
     whole = Hp == H and Wp == width  # nothing around the image
     strided = window[2] != 1 or window[3] != 1
-    pitch = Wo if strided else Wp  # from one row of outputs to the next
+    pitch, step = Wo if strided else Wp, BYTES // x.itemsize  # pitch: from one row of outputs to the next
     columns = (Ho - 1) * pitch + Wo
+    if pitch != Wo and not whole:  # whole vectors: there is room behind the zeros
+        columns = -(-columns // step) * step
     out, image, weights, flat_bias = y.ravel(), x.ravel(), W.ravel(), bias.ravel()
     padded = image if whole else zeros_around(C, Hp, Wp, x)
     patches = np.empty(len(taps) * P if strided else 0, x.dtype)
     sums = out if pitch == Wo else np.empty((last - first) * columns, x.dtype)
     offsets = multiples(len(taps), P) if strided else taps
-    panel = panel_of(columns, x.itemsize)
+    panel, depths = panel_of(columns, x.itemsize), even_share(len(taps), KC)
+    rows, group_size = rows[first:last], W.size // groups
+    if last_image - first_image >= FEW_IMAGES and Og > 1:  # worth laying the filters out as the tiles read them
+        weights, rows, steps = filter_panels(weights, groups, group_size, rows, steps)
+        group_size = len(weights) // groups
     for n in range(first_image, last_image):
         for g in range(groups):
             of, to = (n * groups + g) * C * H * width, (n * O + g * Og + first) * P
@@ -185,20 +219,38 @@ def slide(y, x, W, rows, steps, start, bias, window, share):
                 unfold_image(patches, padded, of, taps, window, Wp, Ho, Wo)
                 of = 0
             begin, stride = (to, P) if pitch == Wo else (0, columns)
-            source, w0, b0 = (patches if strided else padded), g * (W.size // groups), g * Og + first
+            source, w0, b0 = (patches if strided else padded), g * group_size, g * Og + first
             if Og == 1:  # depthwise: a tile would compute seven filters that are not there
                 if last > first:
                     row, s0 = sums[begin : begin + columns], flat_bias[b0] if start == ROW_BIAS else flat_bias.dtype.type(0)
                     add_taps(row, weights, w0, steps, source, of, offsets, s0)
-            for k in range(0, len(taps) if Og > 1 else 0, KC):
-                depth = min(KC, len(taps) - k)
+            for k in range(0, len(taps) if Og > 1 else 0, depths):
+                depth = min(depths, len(taps) - k)
                 block(
-                    last - first, columns, depth, panel, sums, begin, stride, weights, w0, rows[first:last], steps[k:],
+                    last - first, columns, depth, panel, sums, begin, stride, weights, w0, rows, steps[k:],
                     source, of, 1, offsets[k:], start if k == 0 else OUTPUT, flat_bias, b0,
                 )  # fmt: skip
             if pitch != Wo:
                 for o in range(last - first):
                     crop(out, to + o * P, Wo, sums, o * columns, pitch, Ho)
+
+
+@jit
+def filter_panels(W, groups, group_size, rows, steps):
+    """The weights W[g·group_size + rows[i] + steps[k]] in panels as tall as the tiles of ``block``, and tables for them."""
+    m, K = len(rows), len(steps)
+    tiles = -(-m // ROWS)
+    panels, starts = np.empty(groups * tiles * ROWS * K, W.dtype), np.empty(m, np.int64)
+    for t in range(tiles):
+        first = first_row(t, tiles, m)
+        for i in range(first, first_row(t + 1, tiles, m)):
+            starts[i] = t * ROWS * K + i - first
+    for g in range(groups):
+        for i in range(m):
+            to, of = g * tiles * ROWS * K + starts[i], g * group_size + rows[i]
+            for k in range(K):
+                panels[to + k * ROWS] = W[of + steps[k]]
+    return panels, starts, multiples(K, ROWS)
 
 
 @jit
@@ -271,7 +323,7 @@ def correlate(dW, x, dy, window, first, last):
     Og, K = O // groups, dW.size // O
     Hp, Wp = padded_size(x, window, Ho, Wo)
     taps, pixels, panel = tap_table(C, window, Hp, Wp), pixel_table(window, Wp, Ho, Wo), panel_of(columns, x.itemsize)
-    steps = multiples(P, panel)
+    steps, depths = multiples(P, panel), even_share(P, KC)
     whole = Hp == H and Wp == width
     image, delta, gradients = x.ravel(), dy.ravel(), dW.ravel()
     padded = image if whole else zeros_around(C, Hp, Wp, x)
@@ -284,9 +336,9 @@ def correlate(dW, x, dy, window, first, last):
                 pad(padded, image, of, C, H, width, window, Hp, Wp)
                 of = 0
             pack(turned_delta, 0, panel, delta, (n * O + g * Og + first) * P, 1, P, P, columns)
-            for p in range(0, P, KC):
+            for p in range(0, P, depths):
                 block(
-                    K, columns, min(KC, P - p), panel, sums, g * K * columns, columns, padded, of, taps, pixels[p:],
+                    K, columns, min(depths, P - p), panel, sums, g * K * columns, columns, padded, of, taps, pixels[p:],
                     turned_delta, p * panel, P + 1, steps, OUTPUT, sums, 0,
                 )  # fmt: skip
     for g in range(groups):
@@ -441,6 +493,13 @@ def sum_channels_cpu(s, x, beta):
         parallel_add_channels(s, x)
     else:
         add_channels(s, x, 0, len(s))
+
+
+@conv2d_backward_weights.cpu
+def conv2d_backward_weights_cpu(dW, db, x, dy, window):
+    conv2d_weight_gradient_cpu(dW, x, dy, window, 1.0)
+    if db is not None:
+        sum_channels_cpu(db, dy, 1.0)
 
 
 @jit(reorder=True)

@@ -140,13 +140,14 @@ def put_step_cpu(y, x, t):
 
 @kernel
 def take_rows(y, x, order, position):
-    """y[i,d] = x[order[position + i], d]"""
-    y[...] = x[order[position[0] : position[0] + len(y)]]
+    """y[i,d] = x[order[(position + i) mod its length], d]"""
+    y[...] = x[order[(position[0] + np.arange(len(y))) % len(order)]]
 
 
 @take_rows.cpu
 def take_rows_cpu(y, x, order, position):
+    first = position[0] % len(order)
     for i in range(y.shape[0]):
-        row = order[position[0] + i]
+        row = order[(first + i) % len(order)]
         for d in range(y.shape[1]):
             y[i, d] = x[row, d]

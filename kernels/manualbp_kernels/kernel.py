@@ -39,6 +39,7 @@ class Kernel:
         self.name = definition.__name__
         self.parameters = tuple(inspect.signature(definition).parameters)
         self.forms: dict[str, Callable[..., None]] = {}
+        self.formula: tuple[Callable[..., Any], int, bool] | None = None  # of one element: see ``scalar``
         self.__doc__ = definition.__doc__
         if self.name in KERNELS:
             raise TypeError(f"kernel {self.name} is defined twice")
@@ -83,6 +84,7 @@ class Kernel:
             if got != inputs:
                 raise TypeError(f"the scalar form of {self.name} takes {got}, its definition {inputs}")
             self.forms["cpu"] = loop(function, len(got) - constants, self.name)
+            self.formula = function, len(got) - constants, total
             return function
 
         return add
@@ -94,6 +96,10 @@ class Kernel:
 
     def form(self, place: str) -> Callable[..., None]:
         """The implementation for ``place`` ("cpu" or "cuda"); NotImplementedError if there is none."""
+        if place == "cuda" and place not in self.forms:
+            from .cuda import complete
+
+            complete(self)
         try:
             return self.forms[place]
         except KeyError:

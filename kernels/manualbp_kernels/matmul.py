@@ -4,17 +4,15 @@ nn  forward through a stored matrix, or δ W        nt  x Wᵀ        tn  δᵀ 
 In ``matmul_nn``, ``linear`` and ``linear_backward_weights`` the rows of C, A, x, y, dy may lie along several axes.
 """
 
-import numpy as np
-
 from .cpu.flat import flat
-from .cpu.gemm import COLUMN_BIAS, OUTPUT, SMALL, ZERO, product, turn
+from .cpu.gemm import COLUMN_BIAS, OUTPUT, ZERO, product
 from .cpu.jit import jit, num_threads, prange
 from .cpu.pointwise import PARALLEL_PASS
 from .kernel import kernel
 
 FEW = 4  # rows of C up to which a product is bound by reading B once, and packing it would read it twice
+GRAIN = 32  # columns that stay together when they are shared out: then the same ones are ends of rows for any number of threads
 TINIEST = 1 << 9  # multiplications up to which sums one by one are done before vectors have been set up
-TINY = 1 << 13  # multiplications up to which plain loops are done before a product has begun
 
 
 @kernel
@@ -87,7 +85,7 @@ def matmul_nn_cpu(C, A, B, beta):
         return
     start = begin(c, beta)
     if m <= FEW:
-        add_rows(c, a, b, m, n, k, start)
+        few_rows(c, a, b, m, n, k, start, c, False)
     else:
         product(m, n, k, c, n, a, k, 1, b, n, 1, start, c)
 
@@ -99,7 +97,7 @@ def matmul_nt_cpu(C, A, B, beta):
     c, a, b = flat(C), flat(A), flat(B)
     start = begin(c, beta)
     if m <= FEW:
-        dot_rows(c, a, b, m, n, k, start, c)
+        few_rows(c, a, b, m, n, k, start, c, True)
     else:
         product(m, n, k, c, n, a, k, 1, b, 1, k, start, c)
 
@@ -109,15 +107,13 @@ def matmul_tn_cpu(C, A, B, beta):
     m, n = C.shape
     k = A.shape[0]
     c, a, b = flat(C), flat(A), flat(B)
-    if n < m and m * k > SMALL:  # the wider of the two is packed faster as the right factor: Cᵀ = Bᵀ A
-        turned, sums = np.empty(m * n, C.dtype), np.empty(m * n, C.dtype)
-        product(n, m, k, turned, m, b, 1, n, a, m, 1, ZERO, turned)
-        turn(sums, turned, n, m)
-        scale(c, beta)
-        for i in range(m * n):
-            c[i] += sums[i]
+    start = begin(c, beta)
+    if m * n * k <= TINIEST:
+        if start == ZERO:
+            c[:] = 0
+        add_sums(c, a, b, k, m, n)
     else:
-        product(m, n, k, c, n, a, 1, m, b, n, 1, begin(c, beta), c)
+        product(m, n, k, c, n, a, 1, m, b, n, 1, start, c)
 
 
 @linear.cpu
@@ -126,8 +122,10 @@ def linear_cpu(y, x, W, b):
     m = y.size // n
     c, a, w = flat(y), flat(x), flat(W)
     start, bias = (ZERO, c) if b is None else (COLUMN_BIAS, b)
-    if m <= FEW:
-        dot_rows(c, a, w, m, n, k, start, bias)
+    if m * n * k <= TINIEST:
+        put_dots(c, a, w, m, n, k, start, bias)
+    elif m <= FEW:
+        few_rows(c, a, w, m, n, k, start, bias, True)
     else:
         product(m, n, k, c, n, a, k, 1, w, 1, k, start, bias)
 
@@ -138,12 +136,10 @@ def linear_backward_weights_cpu(dW, db, dy, x):
     m = x.size // k
     dw, d, a = flat(dW), flat(dy), flat(x)
     if db is not None:
-        for i in range(m):
-            for j in range(n):
-                db[j] += d[i * n + j]
+        add_row_sums(db, d)
     if m * n * k <= TINIEST:
         add_sums(dw, d, a, m, n, k)
-    elif m * n * k <= TINY:
+    elif m <= FEW:
         add_outer_products(dw, d, a, m, n, k)
     else:
         product(n, k, m, dw, k, d, 1, n, a, k, 1, OUTPUT, dw)
@@ -173,8 +169,17 @@ def put_sums(C, A, B, m, n, k):
 
 @jit
 def add_outer_products(C, A, B, m, n, k):
-    """C[i,j] += Σ_p A[p,i] B[p,j] in plain loops: a row of C, and rows of B added to it."""
-    for i in range(n):
+    """C[i,j] += Σ_p A[p,i] B[p,j] for few p: a row of C, and rows of B added to it."""
+    if n * k < PARALLEL_PASS or num_threads() == 1:
+        add_outer_rows(C, A, B, m, n, k, 0, n)
+    else:
+        parallel_add_outer_rows(C, A, B, m, n, k)
+
+
+@jit
+def add_outer_rows(C, A, B, m, n, k, first, last):
+    """``add_outer_products`` of the rows first ≤ i < last of C."""
+    for i in range(first, last):
         c = C[i * k : (i + 1) * k]
         for p in range(m):
             a, b = A[p * n + i], B[p * k : (p + 1) * k]
@@ -182,14 +187,55 @@ def add_outer_products(C, A, B, m, n, k):
                 c[j] += a * b[j]
 
 
+@jit(parallel=True)
+def parallel_add_outer_rows(C, A, B, m, n, k):
+    threads = num_threads()
+    for t in prange(threads):
+        add_outer_rows(C, A, B, m, n, k, t * n // threads, (t + 1) * n // threads)
+
+
+@jit
+def put_dots(C, A, B, m, n, k, start, bias):
+    """C[i,j] = s + Σ_p A[i,p] B[j,p], each sum by itself."""
+    for i in range(m):
+        for j in range(n):
+            s = bias[j] if start == COLUMN_BIAS else C.dtype.type(0)
+            for p in range(k):
+                s += A[i * k + p] * B[j * k + p]
+            C[i * n + j] = s
+
+
+@jit
+def few_rows(C, A, B, m, n, k, start, bias, turned):
+    """C[i,j] = s + Σ_p A[i,p] B[p,j], or B[j,p] if ``turned``, for few rows of A: bound by reading B, which is shared out."""
+    if n * k >= PARALLEL_PASS and num_threads() > 1:
+        parallel_few_rows(C, A, B, m, n, k, start, bias, turned)
+    elif turned:
+        dot_rows(C, A, B, m, n, k, start, bias, 0, n)
+    else:
+        add_rows(C, A, B, m, n, k, start, 0, n)
+
+
+@jit(parallel=True)
+def parallel_few_rows(C, A, B, m, n, k, start, bias, turned):
+    threads = num_threads()
+    share = -(-n // (threads * GRAIN)) * GRAIN
+    for t in prange(threads):
+        first, last = min(n, t * share), min(n, (t + 1) * share)
+        if turned:
+            dot_rows(C, A, B, m, n, k, start, bias, first, last)
+        else:
+            add_rows(C, A, B, m, n, k, start, first, last)
+
+
 @jit(reorder=True)
-def dot_rows(C, A, B, m, n, k, start, bias):
-    """C[i,j] = s + Σ_p A[i,p] B[j,p] for few rows of A: both lie along p, so this is dot products, four at a time."""
+def dot_rows(C, A, B, m, n, k, start, bias, first, last):
+    """C[i,j] = s + Σ_p A[i,p] B[j,p], first ≤ j < last: both lie along p, so this is dot products, four at a time."""
     for i in range(m):
         a = A[i * k : (i + 1) * k]
-        for j in range(0, n, 4):
+        for j in range(first, last, 4):
             # Past the end the last row is taken again: the same sum is written twice.
-            j1, j2, j3 = min(j + 1, n - 1), min(j + 2, n - 1), min(j + 3, n - 1)
+            j1, j2, j3 = min(j + 1, last - 1), min(j + 2, last - 1), min(j + 3, last - 1)
             b0, b1 = B[j * k : (j + 1) * k], B[j1 * k : (j1 + 1) * k]
             b2, b3 = B[j2 * k : (j2 + 1) * k], B[j3 * k : (j3 + 1) * k]
             s0 = s1 = s2 = s3 = C.dtype.type(0)
@@ -206,31 +252,32 @@ def dot_rows(C, A, B, m, n, k, start, bias):
 
 
 @jit
-def add_rows(C, A, B, m, n, k, start):
-    """C[i,j] = s + Σ_p A[i,p] B[p,j] for few rows of A: rows of B added up, four at a time."""
+def add_rows(C, A, B, m, n, k, start, first, last):
+    """C[i,j] = s + Σ_p A[i,p] B[p,j], first ≤ j < last: rows of B added up, four at a time."""
     for i in range(m):
-        c, a = C[i * n : (i + 1) * n], A[i * k : (i + 1) * k]
+        c, a = C[i * n + first : i * n + last], A[i * k : (i + 1) * k]
         if start == ZERO:
             c[:] = 0
         whole = k - k % 4
         for p in range(0, whole, 4):
             a0, a1, a2, a3 = a[p], a[p + 1], a[p + 2], a[p + 3]
-            b = B[p * n : (p + 4) * n]
-            b0, b1, b2, b3 = b[:n], b[n : 2 * n], b[2 * n : 3 * n], b[3 * n :]
-            for j in range(n):
+            b0, b1 = B[p * n + first : p * n + last], B[(p + 1) * n + first : (p + 1) * n + last]
+            b2, b3 = B[(p + 2) * n + first : (p + 2) * n + last], B[(p + 3) * n + first : (p + 3) * n + last]
+            for j in range(len(c)):
                 c[j] += a0 * b0[j] + a1 * b1[j] + a2 * b2[j] + a3 * b3[j]
         for p in range(whole, k):
-            a0, b0 = a[p], B[p * n : (p + 1) * n]
-            for j in range(n):
+            a0, b0 = a[p], B[p * n + first : p * n + last]
+            for j in range(len(c)):
                 c[j] += a0 * b0[j]
 
 
 @jit
 def add_columns(s, A, first, last):
-    """``sum_rows`` of the columns first ≤ j < last."""
+    """s[j] += Σ_i A[i,j] for the columns first ≤ j < last of a flat array whose rows are as long as s."""
+    n = len(s)
     s = s[first:last]
-    for i in range(A.shape[0]):
-        row = A[i, first:last]
+    for i in range(A.size // n):
+        row = A[i * n + first : i * n + last]
         for j in range(len(s)):
             s[j] += row[j]
 
@@ -242,10 +289,16 @@ def parallel_add_columns(s, A):
         add_columns(s, A, t * len(s) // threads, (t + 1) * len(s) // threads)
 
 
-@sum_rows.cpu
-def sum_rows_cpu(s, A, beta):
-    scale(s, beta)
+@jit
+def add_row_sums(s, A):
+    """s[j] += Σ_i A[i,j] for a flat array whose rows are as long as s."""
     if A.size >= PARALLEL_PASS and num_threads() > 1:
         parallel_add_columns(s, A)
     else:
         add_columns(s, A, 0, len(s))
+
+
+@sum_rows.cpu
+def sum_rows_cpu(s, A, beta):
+    scale(s, beta)
+    add_row_sums(s, flat(A))

@@ -66,7 +66,10 @@ def max_pool_planes(y, argmax, x, geometry, first, last):
                 of, to = (p * H + 2 * h) * W, (p * Ho + h) * Wo
                 for w in range(0, Wo, step):
                     upper, at = of + 2 * w, 2 * (h * W + w)
-                    max_of_four(flat_y, to + w, flat_argmax, flat_x, upper, upper + W, at, W, min(step, Wo - w))
+                    # A whole vector where there is room: what is too much the next row overwrites.
+                    room = to + w + step <= last * Ho * Wo and upper + W + 2 * step <= last * H * W
+                    n = step if room else min(step, Wo - w)
+                    max_of_four(flat_y, to + w, flat_argmax, flat_x, upper, upper + W, at, W, n)
                 continue
             top, bottom = max(h * sh - ph, 0), min(h * sh - ph + kh, H)
             for w in range(Wo):

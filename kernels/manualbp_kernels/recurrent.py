@@ -12,6 +12,7 @@ from .cpu.functions import tanh
 from .cpu.gemm import OUTPUT, PARALLEL_WORK, aligned, block, fill_steps, pack, packed_size, panel_of
 from .cpu.jit import jit, num_threads, prange
 from .kernel import kernel
+from .matmul import TINIEST
 from .sigmoid import logistic
 
 
@@ -119,29 +120,53 @@ def step(s, T, reverse):
 
 
 @jit
-def packed_weights(W, turned):
-    """W, or Wᵀ if ``turned``, in the panels in which every step reads it."""
+def laid_out(W, turned, N):
+    """W, or Wᵀ if ``turned``, as every step of N samples reads it: in panels, or row after row if there is little to do."""
     n, k = W.shape
     if not turned:
         n, k = k, n
-    panel = panel_of(n, W.itemsize)
-    packed = np.empty(packed_size(k, n, panel) + panel, W.dtype)
-    pack(packed, aligned(packed), panel, flat(W), 0, 1 if turned else n, k if turned else 1, k, n)
-    return packed
+    row, step = (1, k) if turned else (n, 1)
+    w, panel = flat(W), panel_of(n, W.itemsize)
+    tiny = N * n * k <= TINIEST
+    weights = np.empty(n * k if tiny else packed_size(k, n, panel) + panel, W.dtype)
+    if not tiny:
+        pack(weights, aligned(weights), panel, w, 0, row, step, k, n)
+        return weights
+    for p in range(k):
+        for j in range(n):
+            weights[p * n + j] = w[p * row + j * step]
+    return weights
 
 
 @jit
-def add_product(C, c0, n, A, a0, k, packed, rows):
-    """C += A B for ``rows`` rows of C (n numbers each) and A (k numbers each), B as ``packed_weights`` has laid it out."""
-    panel = panel_of(n, C.itemsize)
+def product_tables(rows, n, k, weights):
+    """The tables of ``add_product``, the same for every step; nothing if the weights lie row after row."""
+    if len(weights) == n * k:
+        return np.empty(0, np.int64)
     tables = np.empty(rows + 2 * k, np.int64)
     fill_steps(tables[:rows], k)
     fill_steps(tables[rows : rows + k], 1)
-    fill_steps(tables[rows + k :], panel)
-    block(
-        rows, n, k, panel, flat(C), c0 * n, n, flat(A), a0 * k, tables[:rows], tables[rows : rows + k],
-        packed, aligned(packed), k + 1, tables[rows + k :], OUTPUT, packed, 0,
-    )  # fmt: skip
+    fill_steps(tables[rows + k :], panel_of(n, weights.itemsize))
+    return tables
+
+
+@jit
+def add_product(C, c0, n, A, a0, k, weights, tables, rows):
+    """C += A B for ``rows`` rows of C (n numbers each) and A (k numbers each), B as ``laid_out`` has it."""
+    c, a = flat(C), flat(A)
+    if len(tables):
+        block(
+            rows, n, k, panel_of(n, C.itemsize), c, c0 * n, n, a, a0 * k, tables[:rows], tables[rows : rows + k],
+            weights, aligned(weights), k + 1, tables[rows + k :], OUTPUT, weights, 0,
+        )  # fmt: skip
+        return
+    for r in range(rows):
+        to, of = (c0 + r) * n, (a0 + r) * k
+        for j in range(n):
+            s = c[to + j]
+            for p in range(k):
+                s += a[of + p] * weights[p * n + j]
+            c[to + j] = s
 
 
 @jit
@@ -159,13 +184,13 @@ def or_zeros(b, W):
 @jit
 def rnn_rows(h, z, weights, b, relu, reverse, first, last):
     T, N, H = z.shape
-    zero = h.dtype.type(0)
+    zero, tables = h.dtype.type(0), product_tables(last - first, H, H, weights)
     for s in range(T):
         t, before, after = step(s, T, reverse)
         for n in range(first, last):
             for k in range(H):
                 h[after, n, k] = z[t, n, k] + b[k]
-        add_product(h, after * N + first, H, h, before * N + first, H, weights, last - first)
+        add_product(h, after * N + first, H, h, before * N + first, H, weights, tables, last - first)
         for n in range(first, last):
             a = h[after, n]
             for k in range(H):
@@ -185,15 +210,15 @@ def rnn_cpu(h, z, W, b, h0, relu, reverse):
     h[T if reverse else 0] = h0
     threads = sharing(T, N, W)
     if threads == 1:
-        rnn_rows(h, z, packed_weights(W, True), or_zeros(b, W), relu, reverse, 0, N)
+        rnn_rows(h, z, laid_out(W, True, N), or_zeros(b, W), relu, reverse, 0, N)
     else:
-        rnn_threads(h, z, packed_weights(W, True), or_zeros(b, W), relu, reverse, threads)
+        rnn_threads(h, z, laid_out(W, True, N), or_zeros(b, W), relu, reverse, threads)
 
 
 @jit
 def rnn_backward_rows(dz, dh0, dy, h, weights, relu, reverse, first, last):
     T, N, H = dz.shape
-    zero, one = h.dtype.type(0), h.dtype.type(1)
+    zero, one, tables = h.dtype.type(0), h.dtype.type(1), product_tables(last - first, H, H, weights)
     for s in range(T - 1, -1, -1):
         t, _, after = step(s, T, reverse)
         for n in range(first, last):
@@ -202,7 +227,7 @@ def rnn_backward_rows(dz, dh0, dy, h, weights, relu, reverse, first, last):
                 slope = (one if y[k] > zero else zero) if relu else one - y[k] * y[k]
                 d[k] = (delta[k] + carried[k]) * slope
                 carried[k] = zero
-        add_product(dh0, first, H, dz, t * N + first, H, weights, last - first)
+        add_product(dh0, first, H, dz, t * N + first, H, weights, tables, last - first)
 
 
 @jit(parallel=True)
@@ -215,22 +240,24 @@ def rnn_backward_threads(dz, dh0, dy, h, weights, relu, reverse, threads):
 @rnn_backward.cpu
 def rnn_backward_cpu(dz, dh0, dy, dhn, h, W, relu, reverse):
     dh0[...] = dhn
-    threads = sharing(dz.shape[0], dz.shape[1], W)
+    T, N, _H = dz.shape
+    threads = sharing(T, N, W)
     if threads == 1:
-        rnn_backward_rows(dz, dh0, dy, h, packed_weights(W, False), relu, reverse, 0, dz.shape[1])
+        rnn_backward_rows(dz, dh0, dy, h, laid_out(W, False, N), relu, reverse, 0, N)
     else:
-        rnn_backward_threads(dz, dh0, dy, h, packed_weights(W, False), relu, reverse, threads)
+        rnn_backward_threads(dz, dh0, dy, h, laid_out(W, False, N), relu, reverse, threads)
 
 
 @jit
 def lstm_rows(h, c, gates, z, weights, b, reverse, first, last):
     T, N, H = h.shape[0] - 1, h.shape[1], h.shape[2]
+    tables = product_tables(last - first, 4 * H, H, weights)
     for s in range(T):
         t, before, after = step(s, T, reverse)
         for n in range(first, last):
             for k in range(4 * H):
                 gates[t, n, k] = z[t, n, k] + b[k]
-        add_product(gates, t * N + first, 4 * H, h, before * N + first, H, weights, last - first)
+        add_product(gates, t * N + first, 4 * H, h, before * N + first, H, weights, tables, last - first)
         for n in range(first, last):
             a, c_before, c_after, y = gates[t, n], c[before, n], c[after, n], h[after, n]
             i, f, g, o = a[:H], a[H : 2 * H], a[2 * H : 3 * H], a[3 * H :]
@@ -260,15 +287,15 @@ def lstm_cpu(h, c, gates, z, W, b, h0, c0, reverse):
     c[T if reverse else 0] = c0
     threads = sharing(T, N, W)
     if threads == 1:
-        lstm_rows(h, c, gates, z, packed_weights(W, True), or_zeros(b, W), reverse, 0, N)
+        lstm_rows(h, c, gates, z, laid_out(W, True, N), or_zeros(b, W), reverse, 0, N)
     else:
-        lstm_threads(h, c, gates, z, packed_weights(W, True), or_zeros(b, W), reverse, threads)
+        lstm_threads(h, c, gates, z, laid_out(W, True, N), or_zeros(b, W), reverse, threads)
 
 
 @jit
 def lstm_backward_rows(dz, dh0, dc0, dy, c, gates, weights, reverse, first, last):
     T, N, H = dy.shape
-    zero, one = c.dtype.type(0), c.dtype.type(1)
+    zero, one, tables = c.dtype.type(0), c.dtype.type(1), product_tables(last - first, H, 4 * H, weights)
     u = np.empty(H, c.dtype)  # tanh c'
     for s in range(T - 1, -1, -1):
         t, before, after = step(s, T, reverse)
@@ -295,7 +322,7 @@ def lstm_backward_rows(dz, dh0, dc0, dy, c, gates, weights, reverse, first, last
                 dc_n[k] *= f[k]
             for k in range(H):
                 dh_n[k] = zero
-        add_product(dh0, first, H, dz, t * N + first, 4 * H, weights, last - first)
+        add_product(dh0, first, H, dz, t * N + first, 4 * H, weights, tables, last - first)
 
 
 @jit(parallel=True)
@@ -309,24 +336,25 @@ def lstm_backward_threads(dz, dh0, dc0, dy, c, gates, weights, reverse, threads)
 def lstm_backward_cpu(dz, dh0, dc0, dy, dhn, dcn, c, gates, W, reverse):
     dh0[...] = dhn
     dc0[...] = dcn
-    threads = sharing(dy.shape[0], dy.shape[1], W)
+    T, N, _H = dy.shape
+    threads = sharing(T, N, W)
     if threads == 1:
-        lstm_backward_rows(dz, dh0, dc0, dy, c, gates, packed_weights(W, False), reverse, 0, dy.shape[1])
+        lstm_backward_rows(dz, dh0, dc0, dy, c, gates, laid_out(W, False, N), reverse, 0, N)
     else:
-        lstm_backward_threads(dz, dh0, dc0, dy, c, gates, packed_weights(W, False), reverse, threads)
+        lstm_backward_threads(dz, dh0, dc0, dy, c, gates, laid_out(W, False, N), reverse, threads)
 
 
 @jit
 def gru_rows(h, gates, inner, z, weights, b, reverse, first, last):
     T, N, H = inner.shape
-    one = h.dtype.type(1)
+    one, tables = h.dtype.type(1), product_tables(last - first, 3 * H, H, weights)
     sums = np.empty((last - first, 3 * H), h.dtype)
     for s in range(T):
         t, before, after = step(s, T, reverse)
         for n in range(last - first):
             for k in range(3 * H):
                 sums[n, k] = b[k]
-        add_product(sums, 0, 3 * H, h, before * N + first, H, weights, last - first)
+        add_product(sums, 0, 3 * H, h, before * N + first, H, weights, tables, last - first)
         for n in range(first, last):
             a, x, gate, a_n, h_before, y = sums[n - first], z[t, n], gates[t, n], inner[t, n], h[before, n], h[after, n]
             r, u, m, an, xn = gate[:H], gate[H : 2 * H], gate[2 * H :], a[2 * H :], x[2 * H :]
@@ -353,15 +381,15 @@ def gru_cpu(h, gates, inner, z, W, b, h0, reverse):
     h[T if reverse else 0] = h0
     threads = sharing(T, N, W)
     if threads == 1:
-        gru_rows(h, gates, inner, z, packed_weights(W, True), or_zeros(b, W), reverse, 0, N)
+        gru_rows(h, gates, inner, z, laid_out(W, True, N), or_zeros(b, W), reverse, 0, N)
     else:
-        gru_threads(h, gates, inner, z, packed_weights(W, True), or_zeros(b, W), reverse, threads)
+        gru_threads(h, gates, inner, z, laid_out(W, True, N), or_zeros(b, W), reverse, threads)
 
 
 @jit
 def gru_backward_rows(dz, da, dh0, dy, h, gates, inner, weights, reverse, first, last):
     T, N, H = dy.shape
-    one = h.dtype.type(1)
+    one, tables = h.dtype.type(1), product_tables(last - first, H, 3 * H, weights)
     for s in range(T - 1, -1, -1):
         t, before, _ = step(s, T, reverse)
         for n in range(first, last):
@@ -385,7 +413,7 @@ def gru_backward_rows(dz, da, dh0, dy, h, gates, inner, weights, reverse, first,
                 dzr[k], dzu[k], dzn[k] = dr, du, dn
                 dar[k], dau[k], dan[k] = dr, du, dn * r[k]
                 dh_n[k] = dh * u[k]
-        add_product(dh0, first, H, da, t * N + first, 3 * H, weights, last - first)
+        add_product(dh0, first, H, da, t * N + first, 3 * H, weights, tables, last - first)
 
 
 @jit(parallel=True)
@@ -398,8 +426,9 @@ def gru_backward_threads(dz, da, dh0, dy, h, gates, inner, weights, reverse, thr
 @gru_backward.cpu
 def gru_backward_cpu(dz, da, dh0, dy, dhn, h, gates, inner, W, reverse):
     dh0[...] = dhn
-    threads = sharing(dy.shape[0], dy.shape[1], W)
+    T, N, _H = dy.shape
+    threads = sharing(T, N, W)
     if threads == 1:
-        gru_backward_rows(dz, da, dh0, dy, h, gates, inner, packed_weights(W, False), reverse, 0, dy.shape[1])
+        gru_backward_rows(dz, da, dh0, dy, h, gates, inner, laid_out(W, False, N), reverse, 0, N)
     else:
-        gru_backward_threads(dz, da, dh0, dy, h, gates, inner, packed_weights(W, False), reverse, threads)
+        gru_backward_threads(dz, da, dh0, dy, h, gates, inner, laid_out(W, False, N), reverse, threads)

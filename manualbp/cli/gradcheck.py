@@ -30,9 +30,22 @@ SHAPE = (4, 3)  # of x, for a layer that says nothing about it
 
 
 def places() -> Mapping[str, AbstractContextManager[None]]:
-    """Where layers can compute, each a column of the table: contexts in which they do. A GPU is one more of them."""
-    compiled = os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
-    return {"reference": backend("reference")} | ({"cpu": backend("fast")} if compiled else {})
+    """Where layers can compute, each a column of the table: contexts in which they do."""
+    here = {"reference": backend("reference")}
+    if os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0"):
+        here["cpu"] = backend("fast")
+    if _has_gpu():
+        here["cuda sim" if os.environ.get("NUMBA_ENABLE_CUDASIM", "0") not in ("", "0") else "cuda"] = backend("fast")
+    return here
+
+
+def _has_gpu() -> bool:
+    """Whether an array can be made on a GPU, or on Numba's simulator of one."""
+    try:
+        importlib.import_module("manualbp.device").to_device(np.zeros(1))
+    except (ImportError, RuntimeError):
+        return False
+    return True
 
 
 def check_one(
@@ -74,7 +87,8 @@ def check_all(seed: int = 0) -> int:
         print(f"{name:<20}", end="")
         for place, dtype in columns:
             with places()[place]:
-                check = gradcheck(layer, x, seed=seed, at_most=40, dtype=dtype)
+                where = "cuda" if place.startswith("cuda") else "cpu"
+                check = gradcheck(layer, x, seed=seed, at_most=40, dtype=dtype, place=where)
             wrong += not check
             print(f"{f'{check.error:.1e}' + ('' if check else ' !'):>{width}}", end="", flush=True)
         print()

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from manualbp_kernels.conv import conv2d, conv2d_input_gradient, conv2d_weight_gradient, sum_channels
+from manualbp_kernels.conv import conv2d, conv2d_backward_weights, conv2d_input_gradient
 from manualbp_kernels.window import Window
 
 from .. import init
@@ -93,19 +93,14 @@ class Conv2d(Layer):
 
     def backward(self, dy: Array) -> Array:
         (x,), dy = self.recall(dy)
-        self._add_gradients(x, dy)
+        conv2d_backward_weights(self.dW, self.db, x, dy, self.window)  # (3) (4)
         dx = self.empty("dx", x.shape, self.dtype)
         conv2d_input_gradient(dx, dy, self.W, self.window)  # (5) (6)
         return dx
 
     def backward_weights(self, dy: Array) -> None:
         (x,), dy = self.recall(dy)
-        self._add_gradients(x, dy)
-
-    def _add_gradients(self, x: Array, dy: Array) -> None:
-        conv2d_weight_gradient(self.dW, x, dy, self.window, 1.0)  # (3)
-        if self.b is not None:
-            sum_channels(self.db, dy, 1.0)  # (4)
+        conv2d_backward_weights(self.dW, self.db, x, dy, self.window)  # (3) (4)
 
     @staticmethod
     def _weight_shape(out_channels: int, in_channels: int, kernel: tuple[int, int]) -> Shape:
@@ -172,15 +167,15 @@ class Conv1d(Conv2d):
 
     def backward(self, dy: Array) -> Array:
         (x,), dy = self.recall(dy)
-        self._add_gradients(x, dy)
+        dy = dy[:, :, None]
+        conv2d_backward_weights(self.dW[:, :, None], self.db, x, dy, self.window)  # (3) (4)
         dx = self.empty("dx", x.shape, self.dtype)
-        conv2d_input_gradient(dx, dy[:, :, None], self.W[:, :, None], self.window)  # (5) (6)
+        conv2d_input_gradient(dx, dy, self.W[:, :, None], self.window)  # (5) (6)
         return dx[:, :, 0]
 
-    def _add_gradients(self, x: Array, dy: Array) -> None:
-        conv2d_weight_gradient(self.dW[:, :, None], x, dy[:, :, None], self.window, 1.0)  # (3)
-        if self.b is not None:
-            sum_channels(self.db, dy[:, :, None], 1.0)  # (4)
+    def backward_weights(self, dy: Array) -> None:
+        (x,), dy = self.recall(dy)
+        conv2d_backward_weights(self.dW[:, :, None], self.db, x, dy[:, :, None], self.window)  # (3) (4)
 
     @staticmethod
     def _weight_shape(out_channels: int, in_channels: int, kernel: tuple[int, int]) -> Shape:

@@ -24,7 +24,9 @@ Source     Cho et al., "Learning phrase representations using RNN encoder–deco
 
 from __future__ import annotations
 
-from manualbp_kernels.matmul import linear, matmul_nn, matmul_tn, sum_rows
+from typing import Any
+
+from manualbp_kernels.matmul import linear, linear_backward_weights, matmul_nn
 from manualbp_kernels.recurrent import gru, gru_backward
 
 from ..types import Array
@@ -46,17 +48,16 @@ class GRUSweep(Sweep):
         _, after = self.before_and_after(h)
         return self.give(after, cache=(x, h, gates, a_n)), (h[0 if self.reverse else T],)
 
-    def sweep_back(self, dy: Array, dfinal: tuple[Array, ...]) -> tuple[Array, tuple[Array, ...]]:
+    def sweep_back(self, dy: Array, dfinal: tuple[Array, ...], input_wanted: bool) -> tuple[Any, tuple[Array, ...]]:
         (x, h, gates, a_n), dy = self.recall(dy)
         before, _ = self.before_and_after(h)
         dz, da = self.empty("dz", gates.shape, x.dtype), self.empty("da", gates.shape, x.dtype)
         dh0 = self.empty("dh0", dy.shape[1:], x.dtype)
         gru_backward(dz, da, dh0, dy, dfinal[0], h, gates, a_n, self.W_hh, self.reverse)  # (5) (6) (7) (8)
-        matmul_tn(self.dW_ih, rows(dz), rows(x), 1.0)  # (9)
-        matmul_tn(self.dW_hh, rows(da), rows(before), 1.0)  # (9)
-        if self.b_ih is not None:
-            sum_rows(self.db_ih, rows(dz), 1.0)  # (10)
-            sum_rows(self.db_hh, rows(da), 1.0)  # (10)
+        linear_backward_weights(self.dW_ih, self.db_ih, dz, x)  # (9) (10)
+        linear_backward_weights(self.dW_hh, self.db_hh, da, before)  # (9) (10)
+        if not input_wanted:
+            return None, (dh0,)
         dx = self.empty("dx", x.shape, x.dtype)
         matmul_nn(rows(dx), rows(dz), self.W_ih, 0.0)  # (11)
         return dx, (dh0,)

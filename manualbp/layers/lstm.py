@@ -25,8 +25,9 @@ Source     Hochreiter and Schmidhuber, "Long short-term memory" (1997); the forg
 
 from __future__ import annotations
 
-from manualbp_kernels.elementwise import add
-from manualbp_kernels.matmul import linear, matmul_nn, matmul_tn, sum_rows
+from typing import Any
+
+from manualbp_kernels.matmul import linear, linear_backward_weights, matmul_nn
 from manualbp_kernels.recurrent import lstm, lstm_backward
 
 from ..types import Array
@@ -49,19 +50,16 @@ class LSTMSweep(Sweep):
         end = 0 if self.reverse else T
         return self.give(after, cache=(x, h, c, gates)), (h[end], c[end])
 
-    def sweep_back(self, dy: Array, dfinal: tuple[Array, ...]) -> tuple[Array, tuple[Array, ...]]:
+    def sweep_back(self, dy: Array, dfinal: tuple[Array, ...], input_wanted: bool) -> tuple[Any, tuple[Array, ...]]:
         (x, h, c, gates), dy = self.recall(dy)
         before, _ = self.before_and_after(h)
         dz = self.empty("dz", gates.shape, x.dtype)
         dh0, dc0 = self.empty("dh0", dy.shape[1:], x.dtype), self.empty("dc0", dy.shape[1:], x.dtype)
         lstm_backward(dz, dh0, dc0, dy, *dfinal, c, gates, self.W_hh, self.reverse)  # (5) (6) (7) (8)
-        matmul_tn(self.dW_ih, rows(dz), rows(x), 1.0)  # (9)
-        matmul_tn(self.dW_hh, rows(dz), rows(before), 1.0)  # (9)
-        if self.b_ih is not None:
-            db = self.empty("db", self.db_ih.shape, x.dtype)
-            sum_rows(db, rows(dz), 0.0)  # (10)
-            add(self.db_ih, self.db_ih, db)
-            add(self.db_hh, self.db_hh, db)
+        linear_backward_weights(self.dW_ih, self.db_ih, dz, x)  # (9) (10)
+        linear_backward_weights(self.dW_hh, self.db_hh, dz, before)  # (9) (10)
+        if not input_wanted:
+            return None, (dh0, dc0)
         dx = self.empty("dx", x.shape, x.dtype)
         matmul_nn(rows(dx), rows(dz), self.W_ih, 0.0)  # (11)
         return dx, (dh0, dc0)

@@ -58,8 +58,8 @@ class Sweep(Layer):
         """(y, final states) from x (T, N, D) and the initial states (N, H)."""
         raise NotImplementedError
 
-    def sweep_back(self, dy: Array, dfinal: tuple[Array, ...]) -> tuple[Array, tuple[Array, ...]]:
-        """(∂L/∂x, ∂L/∂initial states) from ∂L/∂y and ∂L/∂final states."""
+    def sweep_back(self, dy: Array, dfinal: tuple[Array, ...], input_wanted: bool) -> tuple[Any, tuple[Array, ...]]:
+        """(∂L/∂x, ∂L/∂initial states) from ∂L/∂y and ∂L/∂final states; None for ∂L/∂x if nobody wants it."""
         raise NotImplementedError
 
     def before_and_after(self, states: Array) -> tuple[Array, Array]:
@@ -125,7 +125,7 @@ class Recurrent(Layer):
             raise self.misfit(self._form(), x)
         N = x.shape[1 - self.batch_first]
         initial = self._states(state, N, "the initial state")
-        final = tuple(np.empty_like(s) for s in initial)
+        final = tuple(self.allocate(s.shape, s.dtype) for s in initial)
         y = self._swap("x", x)
         for k, sweeps in enumerate(self.stack):
             outputs = []
@@ -144,10 +144,17 @@ class Recurrent(Layer):
 
     def backward(self, dy: Array, dstate: Any = None) -> Array:
         """∂L/∂x from ∂L/∂y and, if the final state was used too, ∂L/∂(final state); sets ``dh0`` (``dc0``)."""
+        dx: Array = self._backward(dy, dstate, input_wanted=True)
+        return dx
+
+    def backward_weights(self, dy: Array, dstate: Any = None) -> None:
+        self._backward(dy, dstate, input_wanted=False)
+
+    def _backward(self, dy: Array, dstate: Any, input_wanted: bool) -> Any:
         if self.cache is not None:
             dfinal = self._states(dstate, self.cache[0], "the gradient of the final state")
         _, dy = self.recall(dy)
-        dinitial = tuple(np.empty_like(s) for s in dfinal)
+        dinitial = tuple(self.allocate(s.shape, s.dtype) for s in dfinal)
         dy = self._swap("dy", dy)
         for k in reversed(range(self.num_layers)):
             if self.dropouts and k < self.num_layers - 1:
@@ -155,17 +162,18 @@ class Recurrent(Layer):
             dxs = []
             for d, sweep in enumerate(self.stack[k]):
                 at = k * self.directions + d
-                dx, starts = sweep.sweep_back(self._half(k, d, dy), tuple(s[at] for s in dfinal))
+                final = tuple(s[at] for s in dfinal)
+                dx, starts = sweep.sweep_back(self._half(k, d, dy), final, input_wanted or k > 0)
                 dxs.append(dx)
                 for whole, start in zip(dinitial, starts, strict=True):
                     copy(whole[at], start)
             dy = dxs[0]
-            if self.directions == 2:
+            if self.directions == 2 and dy is not None:
                 dy = self.empty(f"dx{k}", dxs[0].shape, self.dtype)
                 add(dy, dxs[0], dxs[1])  # (2)
         for name, whole in zip(self.state_names, dinitial, strict=True):
             setattr(self, f"d{name}0", whole)
-        return self._swap("dx", dy)
+        return self._swap("dx", dy) if input_wanted else None
 
     def named_children(self) -> Iterator[tuple[str, Layer]]:
         for k, sweeps in enumerate(self.stack):
@@ -208,6 +216,8 @@ class Recurrent(Layer):
         """Between (N, T, D) outside and (T, N, D) inside, where batch_first asks for it."""
         if not self.batch_first:
             return x
+        if 1 in x.shape[:2]:  # nothing changes its place
+            return x.reshape(x.shape[1], x.shape[0], x.shape[2])
         swapped = self.empty(f"{name} swapped", (x.shape[1], x.shape[0], x.shape[2]), x.dtype)
         swap_axes(swapped, x)
         return swapped

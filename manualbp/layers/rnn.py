@@ -20,8 +20,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from manualbp_kernels.elementwise import add
-from manualbp_kernels.matmul import linear, matmul_nn, matmul_tn, sum_rows
+from manualbp_kernels.matmul import linear, linear_backward_weights, matmul_nn
 from manualbp_kernels.recurrent import rnn, rnn_backward
 
 from ..types import Array
@@ -42,18 +41,15 @@ class RNNSweep(Sweep):
         _, after = self.before_and_after(h)
         return self.give(after, cache=(x, h)), (h[0 if self.reverse else T],)
 
-    def sweep_back(self, dy: Array, dfinal: tuple[Array, ...]) -> tuple[Array, tuple[Array, ...]]:
+    def sweep_back(self, dy: Array, dfinal: tuple[Array, ...], input_wanted: bool) -> tuple[Any, tuple[Array, ...]]:
         (x, h), dy = self.recall(dy)
         before, _ = self.before_and_after(h)
         dz, dh0 = self.empty("dz", dy.shape, x.dtype), self.empty("dh0", dy.shape[1:], x.dtype)
         rnn_backward(dz, dh0, dy, dfinal[0], h, self.W_hh, self.relu, self.reverse)  # (3) (4) (5)
-        matmul_tn(self.dW_ih, rows(dz), rows(x), 1.0)  # (6)
-        matmul_tn(self.dW_hh, rows(dz), rows(before), 1.0)  # (6)
-        if self.b_ih is not None:
-            db = self.empty("db", self.db_ih.shape, x.dtype)
-            sum_rows(db, rows(dz), 0.0)  # (7)
-            add(self.db_ih, self.db_ih, db)
-            add(self.db_hh, self.db_hh, db)
+        linear_backward_weights(self.dW_ih, self.db_ih, dz, x)  # (6) (7)
+        linear_backward_weights(self.dW_hh, self.db_hh, dz, before)  # (6) (7)
+        if not input_wanted:
+            return None, (dh0,)
         dx = self.empty("dx", x.shape, x.dtype)
         matmul_nn(rows(dx), rows(dz), self.W_ih, 0.0)  # (8)
         return dx, (dh0,)

@@ -47,7 +47,7 @@ class BCELoss(Loss):
 
     def check_target(self, t: Array) -> None:
         super().check_target(t)
-        y = self.cache[0] if self.cache else t
+        y = np.asarray(self.cache[0]) if self.cache else t
         if ((y < 0) | (y > 1)).any():
             raise ValueError(f"{self} expects probabilities from 0 to 1, got {y.min():g} to {y.max():g}; see BCEWithLogitsLoss")
 
@@ -88,7 +88,7 @@ class BCEWithLogitsLoss(Loss):
     def _weight(self, x: Array) -> Array:
         if self._weights.shape != x.shape or self._weights.dtype != x.dtype:
             try:
-                self._weights = np.array(np.broadcast_to(self.pos_weight, x.shape), x.dtype, order="C")
+                self._weights = self.here(np.array(np.broadcast_to(self.pos_weight, x.shape), x.dtype, order="C"))
             except ValueError:
                 raise ValueError(f"{self}: pos_weight {self.pos_weight.shape} does not broadcast to {x.shape}") from None
         return self._weights

@@ -28,7 +28,7 @@ from manualbp_kernels.softmax import log_softmax
 
 from ..layer import integer, probability
 from ..layers.softmax import split
-from ..types import FLOATS, Array, Shape
+from ..types import FLOATS, Array, Shape, contiguous
 from .loss import Loss, constant
 
 
@@ -59,22 +59,23 @@ class _ClassLoss(Loss):
         x = self.take_prediction(x)
         if x.ndim < 2:
             raise ValueError(f"{self} expects a prediction of shape (N, classes) or (N, classes, …), got {x.shape}")
-        t = self._array(t)
+        t = self.here(self._array(t))
         indices = (x.shape[0], *x.shape[2:])
         if t.dtype in FLOATS and t.shape == x.shape and self.takes_probabilities:
             if t.dtype != x.dtype:
                 raise TypeError(f'{self} expects probabilities of dtype {x.dtype}, got {t.dtype}: t.astype("{x.dtype}")')
-            t = np.ascontiguousarray(t)
+            t = contiguous(t, x.dtype)
         elif t.dtype.kind not in "iu":
             raise TypeError(f"{self} expects classes as integers of shape {indices}, got {t.dtype} of shape {t.shape}")
         elif t.shape != indices:
             raise ValueError(f"{self} expects classes of shape {indices}, got {t.shape}")
         else:
-            t = np.ascontiguousarray(t, np.int64)
+            t = contiguous(t, np.int64)
         if self._weights is None or self._weights.shape != (x.shape[1],) or self._weights.dtype != x.dtype:
             if self.weight is not None and self.weight.shape != (x.shape[1],):
                 raise ValueError(f"{self} has {self.weight.shape} class weights, the prediction {x.shape[1]} classes")
-            self._weights = np.ones(x.shape[1], x.dtype) if self.weight is None else self.weight.astype(x.dtype)
+            weights = np.ones(x.shape[1], x.dtype) if self.weight is None else self.weight.astype(x.dtype)
+            self._weights = self.here(weights)
         return x, t if t.flags.carray else t.copy(), split(x.shape, 1)
 
     takes_probabilities = False
@@ -91,7 +92,7 @@ class _ClassLoss(Loss):
 
     def check(self, y: Array, t: Array) -> None:
         self.take_classes(y, t[: len(y)])
-        self.check_target(t)
+        self.check_target(np.asarray(t))
 
     def norm(self) -> Array:
         return self._norm if self.reduction == "mean" else self._one

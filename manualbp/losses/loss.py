@@ -57,8 +57,8 @@ class Loss(Workspace):
     def take(self, y: Any, t: Any) -> tuple[Array, Array]:
         """Prediction and target as contiguous float arrays of one shape and dtype; ValueError or TypeError if not."""
         y = self.take_prediction(y)
-        if type(t) is not ndarray:
-            t = np.array(t, y.dtype) if isinstance(t, (list, tuple, float)) else self._array(t)
+        if type(t) is not type(y):
+            t = self.here(np.array(t, y.dtype) if isinstance(t, (list, tuple, float)) else self._array(t))
         if t.shape != y.shape:
             raise ValueError(f"{self} expects a target of the prediction's shape {y.shape}, got {t.shape}; see reshape")
         if t.dtype != y.dtype:
@@ -71,7 +71,7 @@ class Loss(Workspace):
         """The prediction as a contiguous float array. What an earlier forward has cached is gone."""
         self.cache = None
         if type(y) is not ndarray:
-            y = np.asarray(y, np.float32) if isinstance(y, (list, tuple, float)) else self._array(y)
+            y = self.follow(np.asarray(y, np.float32) if isinstance(y, (list, tuple, float)) else self._array(y))
         if y.dtype not in FLOATS:
             raise TypeError(f"{self} expects a prediction of float32 or float64, got {y.dtype}")
         if not y.size:
@@ -122,18 +122,18 @@ class Loss(Workspace):
         if dl.shape not in ((), self._shape):
             raise ValueError(f"{self}: ∂L/∂ℓ must have the shape of ℓ, {self._shape}, got {dl.shape}")
         dl = np.broadcast_to(dl, self._shape).reshape(form or dy.shape)
-        multiply(dy, dy, np.ascontiguousarray(np.broadcast_to(dl, dy.shape), dy.dtype))
+        multiply(dy, dy, self.here(np.ascontiguousarray(np.broadcast_to(dl, dy.shape), dy.dtype)))
         return dy
 
     def check(self, y: Array, t: Array) -> None:
         """Raise what any sample of the targets t would raise, given the prediction y for the first one."""
         self.take(y, t[: len(y)])
-        self.check_target(t)
+        self.check_target(np.asarray(t))
 
     def _blame(self, t: Array) -> None:
         """ValueError if the input explains a NaN; a diverged prediction stays the user's to see."""
         try:
-            self.check_target(t)
+            self.check_target(np.asarray(t))
         except ValueError:
             self.cache = None
             raise

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from .catalogue import MUTATIONS
+from .catalogue import LOOPS, MUTATIONS
 from .scratch import Scratch
 
 HEAD = """# Mutations
@@ -15,7 +15,8 @@ HEAD = """# Mutations
 Written by `make mutations`. Each line is a bug that people write into backpropagation by hand, put into a copy of our sources
 as a patch ([tests/mutations/catalogue.py](../tests/mutations/catalogue.py)); then the tests run that the author of that layer,
 loss or optimizer would run: central differences on the NumPy definitions, for optimizers a few steps by the published formula.
-Without a bug they all pass.
+Bugs in compiled loops, the last of the table, are compiled, and the loops compared with their kernel's definition. Without a
+bug all tests pass.
 
 """
 
@@ -47,7 +48,12 @@ def page(outcomes):
     lines = [f"**{verdict(outcomes)}.**\n", "| bug | in | caught by | first at |", "|---|---|---|---|"]
     for mutation, (caught, test, said) in zip(MUTATIONS, outcomes, strict=True):
         where = re.search(r"worst[ =]'?(.+?\])", said)
-        at = f"`{where.group(1)}`" if where else said.partition(":")[0] if not said.startswith("AssertionError") else "the step"
+        if mutation in LOOPS:
+            at = "its result"
+        elif where:
+            at = f"`{where.group(1)}`"
+        else:
+            at = "the step" if said.startswith("AssertionError") else said.partition(":")[0]
         lines.append(f"| {mutation.bug} | `{mutation.file}` | {f'`{test}`' if caught else '**nothing**'} | {at} |")
     return HEAD + "\n".join(lines) + "\n"
 

@@ -30,6 +30,11 @@ def _optimizer(name):
     return "test_optim.py::test_five_steps_by_the_formula", "-k", name
 
 
+def _loops(name):
+    """The compiled loops of a kernel beside its definition."""
+    return (f"test_kernel.py::test_compiled_equals_definition[{name}-float64]",)
+
+
 def _of(package, check, *bugs):
     """Mutations of one package; each bug is (file, name of what is checked, old, new, description)."""
     return [Mutation(f"{package}/{file}", old, new, bug, check(name)) for file, name, old, new, bug in bugs]
@@ -46,13 +51,16 @@ LAYERS = _of(
     ("conv.py", "Conv2d", "conv2d_input_gradient(dx, dy, self.W, self.window)",
      "conv2d_input_gradient(dx, dy, self.W[:, :, ::-1, ::-1], self.window)", "filters flipped in ∂L/∂x, as for a convolution "
      "proper"),
-    ("conv.py", "Conv2d", "conv2d_weight_gradient(self.dW, x, dy, self.window, 1.0)",
-     "conv2d_weight_gradient(self.dW, x, dy, self.window, 0.0)", "the filters' gradient is overwritten, not accumulated"),
-    ("conv.py", "Conv2d", "sum_channels(self.db, dy, 1.0)", "pass", "the bias gradient is forgotten"),
-    ("conv.py", "Conv1d", "sum_channels(self.db, dy[:, :, None], 1.0)", "sum_channels(self.db, dy[:, :, None], 0.0)",
+    ("conv.py", "Conv2d", "conv2d_backward_weights(self.dW, self.db, x, dy, self.window)  # (3) (4)\n        dx",
+     "self.dW[...] = 0; conv2d_backward_weights(self.dW, self.db, x, dy, self.window)\n        dx",
+     "the filters' gradient is overwritten, not accumulated"),
+    ("conv.py", "Conv2d", "conv2d_backward_weights(self.dW, self.db, x, dy, self.window)  # (3) (4)\n        dx",
+     "conv2d_backward_weights(self.dW, None, x, dy, self.window)\n        dx", "the bias gradient is forgotten"),
+    ("conv.py", "Conv1d", "conv2d_backward_weights(self.dW[:, :, None], self.db, x, dy, self.window)",
+     "self.db[...] = 0; conv2d_backward_weights(self.dW[:, :, None], self.db, x, dy, self.window)",
      "the bias gradient is overwritten, not accumulated"),
-    ("conv.py", "Conv1d", "conv2d_input_gradient(dx, dy[:, :, None], self.W[:, :, None], self.window)",
-     "conv2d_input_gradient(dx, dy[:, :, None], self.W[:, :, None], self.window._replace(dilation=(1, 1)))",
+    ("conv.py", "Conv1d", "conv2d_input_gradient(dx, dy, self.W[:, :, None], self.window)",
+     "conv2d_input_gradient(dx, dy, self.W[:, :, None], self.window._replace(dilation=(1, 1)))",
      "∂L/∂x forgets the dilation"),
     ("pool.py", "GlobalAvgPool2d", "avg_pool2d_backward(dx, dy[:, :, None, None], Window(shape[2:]), True)",
      "avg_pool2d_backward(dx, dy[:, :, None, None] * shape[3], Window(shape[2:]), True)", "1/H in place of 1/(H W)"),
@@ -257,4 +265,55 @@ OPTIMIZERS = _of(
      "the learning rate decays one step early"),
 )  # fmt: skip
 
-MUTATIONS = LAYERS + KERNELS + LOSSES + OPTIMIZERS
+LOOPS = _of(
+    "manualbp_kernels", _loops,
+    ("matmul.py", "matmul_nn", "product(m, n, k, c, n, a, k, 1, b, n, 1, start, c)",
+     "product(m, n, k, c, n, a, k, 1, b, 1, k, start, c)", "B is read as if it were stored transposed"),
+    ("matmul.py", "matmul_nn", "if beta == 0 and m * n * k <= TINIEST:", "if m * n * k <= TINIEST:",
+     "the form for tiny matrices forgets β"),
+    ("matmul.py", "matmul_nn", "for p in range(whole, k):", "for p in range(whole, k - 1):",
+     "rows are added four at a time, and the last of those left over is not"),
+    ("matmul.py", "matmul_nt", "for j in range(0, n, 4):", "for j in range(0, n - 3, 4):",
+     "columns are made four at a time, and those left over are not"),
+    ("matmul.py", "matmul_tn", "b, n, 1, begin(c, beta), c)", "b, n, 1, ZERO, c)", "a product that forgets β"),
+    ("matmul.py", "linear_backward_weights", "db[j] += d[i * n + j]", "db[j] = d[i * n + j]",
+     "the bias gradient is that of the last sample"),
+    ("matmul.py", "sum_rows", "for i in range(A.shape[0]):", "for i in range(1, A.shape[0]):", "the first row is not summed"),
+    ("cpu/gemm.py", "matmul_nn", "for i in range(0, m, ROWS):", "for i in range(0, m - m % ROWS, ROWS):",
+     "a last tile that is not full is not computed"),
+    ("conv.py", "conv2d", "(c * Hp + i * dh) * Wp + j * dw", "(c * Hp + i * dh) * Wp + j", "taps lie side by side whatever the "
+     "dilation"),
+    ("conv.py", "conv2d", "for k in range(whole, K):", "for k in range(whole, K - 1):",
+     "depthwise, three taps at a time, and the last of those left over is not added"),
+    ("conv.py", "conv2d", "for w in range(0, width, step):", "for w in range(0, width - width % step, step):",
+     "the last vector of a row, where it is not full, is not copied"),
+    ("conv.py", "conv2d_input_gradient", "k // taps * K + taps - 1 - k % taps", "k // taps * K + k % taps",
+     "the filters are not turned by 180°"),
+    ("conv.py", "conv2d_input_gradient", "padded[to + w * window[3]] += patches[of + w]",
+     "padded[to + w * window[3]] = patches[of + w]", "where windows overlap, the last one overwrites the others"),
+    ("conv.py", "conv2d_weight_gradient", "p // Wo * window[2] * Wp + p % Wo * window[3]",
+     "p // Wo * window[2] * Wp + p % Wo", "windows lie side by side whatever the stride"),
+    ("conv.py", "sum_channels", "s[c] += sum_plane(planes[n, c])", "s[c] = sum_plane(planes[n, c])",
+     "the bias gradient is that of the last image"),
+    ("pool.py", "max_pool2d", "wins = (value > best)", "wins = (value >= best)", "the last of equals in place of the first"),
+    ("pool.py", "max_pool2d_backward", "dx[p, argmax[p, i]] += dy[p, i]", "dx[p, argmax[p, i]] = dy[p, i]",
+     "a pixel that wins in two windows gets the gradient of one"),
+    ("pool.py", "avg_pool2d_backward", "share = dy[n, c, h, w] / dy.dtype.type(size)",
+     "share = dy[n, c, h, w] / dy.dtype.type(kh * kw)", "at the border it divides by the whole window"),
+    ("softmax.py", "softmax_backward", "dot += dy[a, k, b] * y[a, k, b]", "dot += dy[a, k, b]",
+     "the sum without its weights y"),
+    ("softmax.py", "log_softmax", "total += exp(y[a, k, b])", "total += exp(x[a, k, b])",
+     "the largest is subtracted from the result and not from the sum"),
+    ("random.py", "dropout", "mask[i] = 0 if words[lane] < limit else kept", "mask[i] = 0 if words[0] < limit else kept",
+     "four neighbours share one random number"),
+    ("random.py", "dropout", "state[1] += np.uint64((x.size + 3) // 4)", "state[1] += np.uint64(x.size // 4)",
+     "the counter stops before the last block, where it is not full"),
+    ("recurrent.py", "rnn", "return (T - 1 - s, T - s, T - 1 - s) if reverse",
+     "return (T - 1 - s, T - 1 - s, T - s) if reverse",
+     "from right to left, the states before and after are exchanged"),
+    ("recurrent.py", "lstm_backward", "            for k in range(H):\n                dc_n[k] *= f[k]\n", "",
+     "the memory's gradient is not multiplied by the forget gate"),
+    ("update.py", "adam", "m[i] += slow1 * (d - m[i])", "m[i] += slow1 * d", "an average that forgets to forget"),
+)  # fmt: skip
+
+MUTATIONS = LAYERS + KERNELS + LOSSES + OPTIMIZERS + LOOPS

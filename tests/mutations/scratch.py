@@ -38,7 +38,11 @@ class Outcome(NamedTuple):
 
 
 class Scratch:
-    """``with Scratch() as scratch: scratch.run(mutation)``; kernels run by their NumPy definitions, nothing is compiled."""
+    """``with Scratch() as scratch: scratch.run(mutation)``.
+
+    Kernels run by their NumPy definitions and nothing is compiled, but for the tests of the loops, which are compiled from
+    their changed sources and kept in the copy.
+    """
 
     def __enter__(self):
         self.folder = tempfile.TemporaryDirectory()
@@ -66,11 +70,13 @@ class Scratch:
 
     def test(self, where, *options):
         """Run some tests until the first failure; RuntimeError if they cannot run at all."""
+        compiled = where.startswith("test_kernel.py")
         done = subprocess.run(
             [sys.executable, "-m", "pytest", "-x", "-q", "--tb=short", "-p", "no:cacheprovider", f"tests/{where}", *options],
             cwd=self.root, capture_output=True, text=True, encoding="utf-8",
             env={
-                **os.environ, "PYTHONPATH": str(self.root), "NUMBA_DISABLE_JIT": "1", "PYTHONUTF8": "1", "COLUMNS": "200",
+                **os.environ, "PYTHONPATH": str(self.root), "NUMBA_DISABLE_JIT": "0" if compiled else "1",
+                "NUMBA_CACHE_DIR": str(self.root / "compiled"), "PYTHONUTF8": "1", "COLUMNS": "200",
                 "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
             },
         )  # fmt: skip

@@ -23,12 +23,15 @@ Source: Goto and van de Geijn, "Anatomy of high-performance matrix multiplicatio
 import numpy as np
 
 from .jit import jit, num_threads, prange
-from .simd import ROWS, VECTORS, copy_row, tile, transpose, vector_bytes
+from .simd import ROWS, VECTORS, copy_rows, tile, transpose, vector_bytes
 
 KC = 512  # a panel of A, 8 × 512, is 16 KiB: it stays in the L1 cache while a panel of B streams by
 MC = 30 * ROWS  # 240 × 512 numbers of A are 480 KiB: they stay in the L2 cache
 NC = 3072  # 512 × 3072 numbers of B are 6 MiB: they stay in the L3 cache
-SMALL = 1 << 14  # an A or B of so few numbers is read where it lies
+SMALL = 1 << 14  # an A of so few numbers is read where it lies even if that is column by column
+SMALL_B = 1 << 12  # a B of so few numbers is read where it lies
+LARGE_A = 1 << 17  # an A of more numbers is packed: its rows lie on too many pages of memory
+PACKED_ROWS = 32  # rows packed at a time: while one panel is written, the lines that the next one reads stay in the cache
 PARALLEL_WORK = 1 << 19  # multiplications that pay for waking another thread
 BYTES = vector_bytes()
 
@@ -49,7 +52,7 @@ def parallel_gemm(m, n, k, C, ldc, A, a_row, a_step, B, b_row, b_step, start, bi
     """Each thread computes some columns of C, or some rows where there are more of them."""
     threads = num_threads()
     by_column = n > m
-    size, grain = (n, BYTES // C.itemsize) if by_column else (m, ROWS)
+    size, grain = (n, BYTES // C.itemsize) if by_column else (m, 1)
     share = -(-size // (threads * grain)) * grain
     bias_moves = start == (COLUMN_BIAS if by_column else ROW_BIAS)
     for t in prange(threads):
@@ -68,9 +71,9 @@ def gemm(m, n, k, C, c0, ldc, A, a0, a_row, a_step, B, b0, b_row, b_step, start,
     a_step 1 and b_row or b_step 1; s is 0, C, bias[bias0 + i] or bias[bias0 + j].
     """
     panel = panel_of(n, C.itemsize)
-    pack_a = m * k > SMALL and (n > 4 * panel or a_step != 1)
-    pack_b = b_step != 1 or (n * k > SMALL and m > 4 * ROWS)
-    deepest, widest, highest = min(k, KC), min(n, NC), min(m, MC)
+    pack_a = (m * k > SMALL and a_step != 1) or (m * k > LARGE_A and n > 4 * panel)
+    pack_b = b_step != 1 or (n * k > SMALL_B and m > 4 * ROWS)
+    deepest, widest, highest = even_share(k, KC), min(n, NC), even_share(m, MC)
     size_a, size_b = packed_size(deepest, highest, ROWS) * pack_a, packed_size(deepest, widest, panel) * pack_b
     packed = np.empty(size_a + size_b + panel, C.dtype) if pack_a or pack_b else C
     at_b = aligned(packed)
@@ -81,21 +84,21 @@ def gemm(m, n, k, C, c0, ldc, A, a0, a_row, a_step, B, b0, b_row, b_step, start,
     fill_steps(b_steps, panel if pack_b else b_row)
     for jc in range(0, n, NC):
         columns = min(NC, n - jc)
-        for pc in range(0, k, KC):
-            depth = min(KC, k - pc)
+        for pc in range(0, k, deepest):
+            depth = min(deepest, k - pc)
             begin = start if pc == 0 else OUTPUT
             of_b, b_panel = b0 + pc * b_row + jc * b_step, 1
             if pack_b:
                 pack(packed, at_b, panel, B, of_b, b_row, b_step, depth, columns)
                 of_b, b_panel = at_b, depth + 1
-            for i in range(highest):
-                rows[i] = i // ROWS * ROWS * (depth + 1) + i % ROWS if pack_a else i * a_row
-            for ic in range(0, m, MC):
-                height = min(MC, m - ic)
+            for ic in range(0, m, highest):
+                height = min(highest, m - ic)
                 of_a = a0 + ic * a_row + pc * a_step
                 if pack_a:
-                    pack(packed, at_a, ROWS, A, of_a, a_step, a_row, depth, height)
+                    pack_tiles(packed, at_a, rows, A, of_a, a_step, a_row, depth, height)
                     of_a = at_a
+                else:
+                    fill_steps(rows, a_row)
                 shift = bias0 + (ic if begin == ROW_BIAS else jc if begin == COLUMN_BIAS else 0)
                 to = c0 + ic * ldc + jc
                 a, b = (packed if pack_a else A), (packed if pack_b else B)
@@ -108,11 +111,21 @@ def gemm(m, n, k, C, c0, ldc, A, a0, a_row, a_step, B, b0, b_row, b_step, start,
 @jit
 def block(m, n, k, panel, C, c0, ldc, A, a0, rows, a_steps, B, b0, b_panel, b_steps, start, bias, bias0):
     """The two inner loops: panels of B, column j of which lies b_panel·j further, and panels of A."""
+    tiles = -(-m // ROWS)
     for j in range(0, n, panel):
-        for i in range(0, m, ROWS):
+        last = 0
+        for t in range(tiles):
+            i, last = last, first_row(t + 1, tiles, m)
+            height, width = last - i, min(panel, n - j)
             shift = bias0 + (i if start == ROW_BIAS else j if start == COLUMN_BIAS else 0)
-            to, of, height, width = c0 + i * ldc + j, b0 + j * b_panel, min(ROWS, m - i), min(panel, n - j)
+            to, of = c0 + i * ldc + j, b0 + j * b_panel
             tile(C, to, ldc, A, a0, rows, i, a_steps, B, of, b_steps, k, height, width, start, bias, shift)
+
+
+@jit
+def first_row(t, tiles, m):
+    """Where tile t begins when m rows are shared out evenly: of 32 rows with at most 6, tiles of 5 and 6 and none of 2."""
+    return t * m // tiles
 
 
 @jit
@@ -122,6 +135,13 @@ def panel_of(n, itemsize):
     vectors = max(1, -(-n // width))
     panels = -(-vectors // VECTORS)
     return -(-vectors // panels) * width
+
+
+@jit
+def even_share(size, most):
+    """``size`` in equal shares of at most ``most``; 1 if there is nothing to share."""
+    shares = max(1, -(-size // most))
+    return max(1, -(-size // shares))
 
 
 @jit
@@ -144,29 +164,38 @@ def packed_size(k, n, panel):
 
 
 @jit
-def pack(packed, at, panel, S, s0, s_row, s_step, k, n):
-    """S[s0 + p·s_row + j·s_step], p < k, j < n, in panels, row after row; that of column j begins at packed[at + j (k + 1)]."""
-    width = BYTES // S.itemsize
-    if s_step == 1:
-        for p in range(k):
-            for j in range(0, n, panel):
-                to, of, columns = at + j * (k + 1) + p * panel, s0 + p * s_row + j, min(panel, n - j)
-                for v in range(0, columns, width):
-                    copy_row(packed, to + v, S, of + v, min(width, columns - v))
-    else:
-        for j in range(0, n, panel):
-            columns = min(panel, n - j)
-            for v in range(0, columns, width):
-                to, of = at + j * (k + 1) + v, s0 + (j + v) * s_step
-                for p in range(0, k, width):
-                    transpose(packed, to + p * panel, panel, S, of + p, s_step, min(width, columns - v), min(width, k - p))
+def pack_tiles(packed, at, rows, A, a0, a_step, a_row, k, m):
+    """``pack`` for the rows of A, a panel for each tile of ``block``; ``rows`` tells where in it they begin."""
+    tiles = -(-m // ROWS)
+    for t in range(tiles):
+        first, last = first_row(t, tiles, m), first_row(t + 1, tiles, m)
+        to, of = at + t * ROWS * (k + 1), a0 + first * a_row
+        pack_panel(packed, to, ROWS, A, of, a_step, a_row, k, last - first, m - first)
+        for i in range(first, last):
+            rows[i] = t * ROWS * (k + 1) + i - first
 
 
 @jit
-def turn(D, S, rows, columns):
-    """D = Sᵀ for flat arrays, S of so many rows and columns."""
+def pack(packed, at, panel, S, s0, s_row, s_step, k, n):
+    """S[s0 + p·s_row + j·s_step], p < k, j < n, in panels, row after row; that of column j begins at packed[at + j (k + 1)]."""
+    for p in range(0, k, PACKED_ROWS):
+        rows = min(PACKED_ROWS, k - p)
+        for j in range(0, n, panel):
+            to, of = at + j * (k + 1) + p * panel, s0 + p * s_row + j * s_step
+            pack_panel(packed, to, panel, S, of, s_row, s_step, rows, min(panel, n - j), n - j)
+
+
+@jit
+def pack_panel(packed, at, panel, S, s0, s_row, s_step, k, n, there):
+    """S[s0 + p·s_row + j·s_step] at packed[at + p·panel + j], p < k, j < n, where ``there`` ≥ n columns can be read.
+
+    A row is written by whole vectors; what is too much the next row overwrites.
+    """
     width = BYTES // S.itemsize
-    for r in range(0, rows, width):
-        for c in range(0, columns, width):
-            at, of = c * rows + r, r * columns + c
-            transpose(D, at, rows, S, of, columns, min(width, rows - r), min(width, columns - c))
+    for v in range(0, n, width):
+        to, of, columns = at + v, s0 + v * s_step, min(width, there - v)
+        if s_step == 1:
+            copy_rows(packed, to, panel, S, of, s_row, k, columns)
+        else:
+            for p in range(0, k, width):
+                transpose(packed, to + p * panel, panel, S, of + p, s_step, columns, min(width, k - p))

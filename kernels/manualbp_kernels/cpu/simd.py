@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import cache, cached_property, partial
 from typing import Any
 
@@ -24,6 +25,7 @@ def vector_bytes() -> int:
 
 # The register tile. With 32 registers 24 sums, 3 vectors of B and a number of A repeated; with 16 of them 12, 2 and 1.
 ROWS, VECTORS = (8, 3) if vector_bytes() == 64 or platform.machine() == "arm64" else (6, 2)
+HEIGHTS = (8,) if ROWS == 8 else (6, 5, 4)  # of whole tiles; 4 rows are still enough sums to keep the multipliers busy
 
 
 class Intrinsic:
@@ -71,7 +73,7 @@ def tile(typing, C, c0, ldc, A, a0, rows, r0, a_steps, B, b0, b_steps, K, m, n, 
 
 @Intrinsic
 def transpose(typing, D, d0, d_step, S, s0, s_step, rows, columns):
-    """D[d0 + c·d_step + r] = S[s0 + r·s_step + c] for r < rows, c < columns, both at most a vector."""
+    """D[d0 + c·d_step + r] = S[s0 + r·s_step + c] for r < rows, c < columns, both at most a vector; 0 for r ≥ rows."""
     from numba import types
 
     i = types.int64
@@ -90,6 +92,32 @@ def transpose(typing, D, d0, d_step, S, s0, s_step, rows, columns):
 def copy_row(typing, D, d0, S, s0, n):
     """D[d0 + j] = S[s0 + j] for j < n, and 0 for n ≤ j < one vector."""
     return _along_a_row(D, S, lambda e, to, of, mask: e.store(e.load(of, mask), to))
+
+
+@Intrinsic
+def copy_rows(typing, D, d0, d_step, S, s0, s_step, rows, n):
+    """``copy_row`` of so many rows, at least one: D[d0 + r·d_step + j] = S[s0 + r·s_step + j], r < rows."""
+    from numba import types
+
+    i = types.int64
+    signature = types.void(D, i, i, S, i, i, i, i)
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        e, b = Emitter(context, builder, signature.args[0].dtype), builder
+        D, S = (e.array(signature.args[k], args[k], args[k + 1]) for k in (0, 3))
+
+        def copies(mask: Any) -> None:
+            def body(r: Any, _: list[Any]) -> list[Any]:
+                e.store(e.load(e.at(S, b.mul(r, args[5])), mask), e.at(D, b.mul(r, args[2])))
+                return []
+
+            e.loop(args[6], [], body)
+
+        whole = b.zext(b.icmp_signed("==", args[7], e.constant(e.width)), e.i64)
+        e.branch(whole, [lambda: copies(e.mask(args[7], 0)), lambda: copies(None)])
+        return context.get_dummy_value()
+
+    return signature, emit
 
 
 @Intrinsic
@@ -113,20 +141,24 @@ def max_of_four(typing, y, y0, argmax, x, upper, lower, at, below, n):
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         e, b = Emitter(context, builder, signature.args[0].dtype), builder
         y, argmax = e.array(signature.args[0], args[0], args[1]), e.array(signature.args[2], args[2], args[1])
-        masks = [e.mask(b.mul(args[8], e.constant(2)), first) for first in (0, e.width)]
-        candidates = []
-        for first, offset in ((args[4], 0), (args[5], args[7])):
-            row = [e.load(e.at(e.array(signature.args[3], args[3], first), k * e.width), masks[k]) for k in (0, 1)]
-            for odd in (0, 1):
-                place = b.add(args[6], b.add(e.constant(odd), offset) if offset else e.constant(odd))
-                candidates.append((e.shuffle(row[0], row[1], range(odd, 2 * e.width, 2)), e.count(place, 2)))
-        best, number = candidates[0]
-        for value, place in candidates[1:]:
-            wins = b.and_(b.fcmp_unordered(">", value, best), b.fcmp_ordered("ord", best, best))
-            best, number = b.select(wins, value, best), b.select(wins, place, number)
-        mask = e.mask(args[8], 0)
-        e.store(best, y, mask)
-        e.store(number, argmax, mask)
+
+        def four(masks: Sequence[Any]) -> None:
+            candidates = []
+            for first, offset in ((args[4], 0), (args[5], args[7])):
+                row = [e.load(e.at(e.array(signature.args[3], args[3], first), k * e.width), masks[k]) for k in (0, 1)]
+                for odd in (0, 1):
+                    place = b.add(args[6], b.add(e.constant(odd), offset) if offset else e.constant(odd))
+                    candidates.append((e.shuffle(row[0], row[1], range(odd, 2 * e.width, 2)), e.count(place, 2)))
+            best, number = candidates[0]
+            for value, place in candidates[1:]:
+                wins = b.and_(b.fcmp_unordered(">", value, best), b.fcmp_ordered("ord", best, best))
+                best, number = b.select(wins, value, best), b.select(wins, place, number)
+            e.store(best, y, masks[2])
+            e.store(number, argmax, masks[2])
+
+        part = [e.mask(b.mul(args[8], e.constant(2)), first) for first in (0, e.width)]
+        whole = b.zext(b.icmp_signed("==", args[8], e.constant(e.width)), e.i64)
+        e.branch(whole, [lambda: four((*part, e.mask(args[8], 0))), lambda: four((None, None, None))])
         return context.get_dummy_value()
 
     return signature, emit
@@ -142,7 +174,8 @@ def _along_a_row(D: Any, S: Any, each: Callable[..., None]) -> Any:
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         e = Emitter(context, builder, signature.args[0].dtype)
         D, S = (e.array(signature.args[k], args[k], args[k + 1]) for k in (0, 2))
-        each(e, D, S, e.mask(args[4], 0))
+        whole = builder.zext(builder.icmp_signed("==", args[4], e.constant(e.width)), e.i64)
+        e.branch(whole, [lambda: each(e, D, S, e.mask(args[4], 0)), lambda: each(e, D, S, None)])
         return context.get_dummy_value()
 
     return signature, emit
@@ -150,34 +183,27 @@ def _along_a_row(D: Any, S: Any, each: Callable[..., None]) -> Any:
 
 def _emit_tile(e: Emitter, C, A, B, bias, rows, a_steps, b_steps, ldc, K, m, n, start):  # type: ignore[no-untyped-def]
     b, W = e.builder, e.width
-    # Rows beyond m are computed from the last one, which is there, and not stored.
-    last = b.sub(m, e.constant(1))
-    row = [b.select(b.icmp_signed("<", e.constant(r), m), e.constant(r), last) for r in range(ROWS)]
-    a_row = [e.at(A, b.load(e.at(rows, row[r]))) for r in range(ROWS)]
-    c_row = [e.at(C, b.mul(ldc, row[r])) for r in range(ROWS)]
-    for r in range(ROWS):
-        for v in range(VECTORS):
-            e.prefetch(e.at(c_row[r], v * W))
 
-    def products(vectors: int, mask: Any) -> list[Any]:
-        """The sums over p of a tile of so many vectors, of which the last may be a part."""
+    def multiply(height: int, vectors: int, whole: bool) -> None:
+        """A tile of so many rows and vectors; if it is not a whole one, rows and columns beyond m and n are left alone."""
+        last = b.sub(m, e.constant(1))  # rows beyond it are computed from it, which is there, and not stored
+        row = [e.constant(r) for r in range(height)]
+        if not whole:
+            row = [b.select(b.icmp_signed("<", r, m), r, last) for r in row]
+        a_row = [e.at(A, b.load(e.at(rows, r))) for r in row]
+        c_row = [e.at(C, b.mul(ldc, r)) for r in row]
+        masks = [None] * (vectors - 1) + [None if whole else e.mask(n, (vectors - 1) * W)]
+        places = [(r, v) for r in range(height) for v in range(vectors)]
+        for r, v in places:
+            e.prefetch(e.at(c_row[r], v * W))
 
         def body(p: Any, sums: list[Any]) -> list[Any]:
             step, at = b.load(e.at(a_steps, p)), e.at(B, b.load(e.at(b_steps, p)))
-            column = [e.load(e.at(at, v * W), mask if v == vectors - 1 else None) for v in range(vectors)]
-            added = []
-            for r in range(ROWS):
-                factor = e.splat(e.at(a_row[r], step))
-                added += [e.fma(factor, column[v], sums[r * vectors + v]) for v in range(vectors)]
-            return added
+            column = [e.load(e.at(at, v * W), masks[v]) for v in range(vectors)]
+            factors = (e.splat(e.at(a_row[r], step)) for r in range(height))
+            return [e.fma(factor, column[v], sums[r * vectors + v]) for r, factor in enumerate(factors) for v in range(vectors)]
 
-        return e.loop(K, [e.zero()] * (ROWS * vectors), body)
-
-    def multiply(vectors: int) -> None:
-        masks = [None] * (vectors - 1) + [e.mask(n, (vectors - 1) * W)]
-        places = [(r, v) for r in range(ROWS) for v in range(vectors)]
-        whole = b.zext(b.icmp_signed("==", n, e.constant(vectors * W)), e.i64)
-        sums = e.choose(whole, [lambda: products(vectors, masks[-1]), lambda: products(vectors, None)])
+        sums = e.loop(K, [e.zero()] * len(places), body)
 
         def plus(addend: Callable[[int, int], Any]) -> list[Any]:
             return [b.fadd(addend(r, v), sums[r * vectors + v]) for r, v in places]
@@ -191,24 +217,53 @@ def _emit_tile(e: Emitter, C, A, B, bias, rows, a_steps, b_steps, ldc, K, m, n, 
                 lambda: plus(lambda r, v: e.load(e.at(bias, v * W), masks[v])),
             ],
         )
-        for r in range(ROWS):
-            with b.if_then(b.icmp_signed("<", e.constant(r), m)):
+        for r in range(height):
+            with nullcontext() if whole else b.if_then(b.icmp_signed("<", e.constant(r), m)):
                 for v in range(vectors):
                     e.store(sums[r * vectors + v], e.at(c_row[r], v * W), masks[v])
 
-    wide = b.sdiv(b.sub(n, e.constant(1)), e.constant(W))  # one less than the vectors that n takes
-    e.branch(wide, [partial(multiply, vectors) for vectors in range(1, VECTORS + 1)])
+    # Code of its own for each whole tile: a masked store costs as much as forty plain ones on some processors.
+    wide = b.sdiv(b.sub(n, e.constant(1)), e.constant(W))
+    even = b.icmp_signed("==", n, b.mul(b.add(wide, e.constant(1)), e.constant(W)))
+    kind = e.constant(len(HEIGHTS))
+    for k, height in enumerate(HEIGHTS):
+        kind = b.select(b.and_(even, b.icmp_signed("==", m, e.constant(height))), e.constant(k), kind)
+    cases = [(height, True) for height in HEIGHTS] + [(ROWS, False)]
+    makers: list[Callable[[], Any]] = [
+        partial(multiply, height, vectors, whole) for height, whole in cases for vectors in range(1, VECTORS + 1)
+    ]
+    e.branch(b.add(wide, b.mul(kind, e.constant(VECTORS))), makers)
 
 
 def _emit_transpose(e: Emitter, D, d_step, S, s_step, rows, columns):  # type: ignore[no-untyped-def]
     b, W, nothing = e.builder, e.width, e.constant(0)
-    vectors = []
-    for r in range(W):
-        exists = b.icmp_signed("<", e.constant(r), rows)
-        source = e.at(S, b.mul(s_step, b.select(exists, e.constant(r), nothing)))
-        vectors.append(e.load(source, e.mask(b.select(exists, columns, nothing), 0)))
-    # Exchange the off-diagonal quarters, then those of each quarter, and so on (Eklundh, 1972).
-    distance, there = W // 2, e.mask(rows, 0)
+
+    def whole() -> None:
+        vectors = _turned(e, [e.load(e.at(S, b.mul(s_step, e.constant(r)))) for r in range(W)])
+        for c in range(W):
+            e.store(vectors[c], e.at(D, b.mul(d_step, e.constant(c))))
+
+    def part() -> None:
+        vectors = []
+        for r in range(W):
+            exists = b.icmp_signed("<", e.constant(r), rows)
+            source = e.at(S, b.mul(s_step, b.select(exists, e.constant(r), nothing)))
+            vectors.append(e.load(source, e.mask(b.select(exists, columns, nothing), 0)))
+        vectors = _turned(e, vectors)
+        for c in range(W):
+            with b.if_then(b.icmp_signed("<", e.constant(c), columns)):
+                e.store(vectors[c], e.at(D, b.mul(d_step, e.constant(c))))
+
+    square = b.and_(b.icmp_signed("==", rows, e.constant(W)), b.icmp_signed("==", columns, e.constant(W)))
+    e.branch(b.zext(square, e.i64), [part, whole])
+
+
+def _turned(e: Emitter, vectors: list[Any]) -> list[Any]:
+    """The columns of a square of rows: its off-diagonal quarters exchanged, then those of each quarter, and so on.
+
+    Source: Eklundh, "A fast computer method for matrix transposing" (1972).
+    """
+    W, distance = e.width, e.width // 2
     while distance:
         for r in range(W):
             if not r & distance:
@@ -216,9 +271,7 @@ def _emit_transpose(e: Emitter, D, d_step, S, s_step, rows, columns):  # type: i
                 vectors[r] = e.shuffle(x, y, [j if not j & distance else W + j - distance for j in range(W)])
                 vectors[r + distance] = e.shuffle(x, y, [j + distance if not j & distance else W + j for j in range(W)])
         distance //= 2
-    for c in range(W):
-        with b.if_then(b.icmp_signed("<", e.constant(c), columns)):
-            e.store(vectors[c], e.at(D, b.mul(d_step, e.constant(c))), there)
+    return vectors
 
 
 class Emitter:

@@ -1,0 +1,435 @@
+"""The matrix product on a GPU, told as tiles within tiles. C (m × n) is a grid of block tiles, each one of thread tiles:
+
+            128 columns of B                 Block: computes 128 × 128 numbers of C, walking along p in steps of 8.
+              ┌──────┐                         Its two strips, 128 × 8 of A and 8 × 128 of B, lie in shared memory,
+            8 │▒▒▒▒▒▒│ B                       p outside, rows or columns inside: strip[p, i]. There are two of each:
+              └──────┘                         while one pair is multiplied the next one is on its way.
+        ┌─┐   ┌──────┐
+    128 │▒│ A │▒▒▒▒▒▒│ C                     Thread: 16 × 16 of them, each holds 8 × 8 sums in registers, as four squares
+        │▒│   │▒▒▒▒▒▒│                         4 × 4 that lie half a tile apart (■): then neighbours read neighbouring
+        └─┘   └──────┘                         fours of a strip, and no two of them the same memory bank.
+         8
+                                 ■ · · · ■ · · ·
+    one step of p:               · · · · · · · ·       64 multiply-adds for 4 reads of four numbers each
+      sums[i,j] += a[i] b[j]     ■ · · · ■ · · ·
+                                 · · · · · · · ·
+
+    1  each thread reads its four numbers of A and of B of the first step into registers
+    2  … writes them into the strips; all wait for each other
+    3  … asks for its numbers of the next step, which arrive while
+    4  … it adds 8 outer products, reading the strips; go on with 2, in the other pair of strips
+    5  sums + bias + β C are written; beyond the edges of C nothing is
+
+One barrier a step is enough: who writes into a pair at step s + 2 has passed the barrier of s + 1, which all reach after
+they have read that pair at s.
+
+Where numbers of A and B lie an ``Operand`` says, so that the same tile multiplies matrices of all three forms (``matmul.py``)
+and images seen through windows (``conv.py``). A thread's four numbers lie side by side along p (written into the strip one
+by one) or along the rows or columns (written as one).
+
+Where C has few tiles and p is long, blocks share p out in chunks, and the last one of a tile to finish adds up what the
+others have left, in their order. Every number of C is one chain of multiply-adds, or a fixed sum of such chains, and how
+many depends on the sizes alone: the same bits on every run and every card.
+
+Sources: V. Volkov, J. Demmel, "Benchmarking GPUs to tune dense linear algebra" (2008); NVIDIA, "CUTLASS: Fast linear algebra
+in CUDA C++" (2017), for tiles within tiles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .device import choose, cuda, device_function, grid, scratch, tickets
+from .memory import ALIGNMENT, get, get_four, put, put_four
+from .reduce import last_block
+
+integer = np.int32  # what threads count in; Numba's own would be of 64 bits, of which a GPU makes two instructions
+
+
+class Tile(NamedTuple):
+    """A block's part of C, the step along p, and how many squares 4 × 4 of it a thread has, down and across."""
+
+    rows: int
+    columns: int
+    depth: int
+    down: int
+    across: int
+
+    @property
+    def threads(self) -> int:
+        return self.rows * self.columns // (16 * self.down * self.across)
+
+
+class Operand(NamedTuple):
+    """Where a thread finds its four numbers of A or B, and those of the next step.
+
+    Attributes:
+        along_p: whether the four lie along p; else along the rows of A or the columns of B, its *lines*.
+        p_first: whether neighbouring threads are neighbours along p; else along the lines.
+        begin: (sizes, part, line, p, end) → state; p < end are there.
+        read: (array, state, sizes, state of the other operand) → four numbers, zeros where p has ended.
+        step: (state, sizes) → the state ``Tile.depth`` further along p.
+    """
+
+    along_p: bool
+    p_first: bool
+    begin: Any
+    read: Any
+    step: Any
+
+
+class Product(NamedTuple):
+    """What is multiplied. Each part (a group of a convolution) is a product of its own.
+
+    Attributes:
+        left, right: makes the Operand for (tile, dtype, vectors).
+        extent: (sizes, part) → m, n, k.
+        place: (sizes, part, j) → where in C column j begins.
+        pitch: (sizes) → from one row of C to the next.
+    """
+
+    name: str
+    left: Callable[..., Operand]
+    right: Callable[..., Operand]
+    extent: Any
+    place: Any
+    pitch: Any
+
+
+PLAIN, ROW_BIAS, COLUMN_BIAS, ROW_SUMS = "plain", "row bias", "column bias", "row sums"  # what comes with C
+
+LARGE = Tile(128, 128, 8, 2, 2)
+FLAT = Tile(32, 128, 8, 1, 1)  # few filters, many pixels
+SMALL = Tile(64, 64, 16, 1, 1)  # enough blocks from a small C
+TILES = choose({LARGE: 1.0, FLAT: 0.6, SMALL: 0.7}, {Tile(16, 16, 4, 1, 1): 1.0})  # and the speed of each, about
+WAVE = choose(216, 6)  # blocks that fill a GPU: two for each of an A100's multiprocessors
+CHUNK = choose(256, 12)  # no block's share of p is smaller
+PAD = 4  # numbers after each row of a strip: then four along p go to different memory banks, too
+SIZES = 6  # m, n, k, the chunk of p, chunks, whether four columns of C are one access; then geometry
+
+
+# ---------------------------------------------------------------------- the grid
+
+
+@cache
+def product_grid(product: Product, tile: Tile, dtype: Any, vectors: bool, extra: str, chunked: bool) -> Any:
+    """The grid that computes ``product`` by such tiles.
+
+    With ``vectors`` four numbers of a matrix are read as one, which takes whole fours and aligned arrays. ``extra`` says
+    what lies in the array after C.
+    """
+    rows, columns, depth, down, across = tile
+    threads = tile.threads
+    number = dtype.type
+    of_left, of_right = product.left(tile, number, vectors), product.right(tile, number, vectors)
+    begin_a, read_a, step_a = of_left[2:]
+    begin_b, read_b, step_b = of_right[2:]
+    extent, place, pitch = product.extent, product.place, product.pitch
+    a_pitch, b_pitch = rows + PAD, columns + PAD
+    b_strip, pair = depth * a_pitch, depth * (a_pitch + b_pitch)
+    pairs = 2 * pair  # of strips: A's, then B's
+    high, wide = 4 * down, 4 * across  # a thread's sums
+    threads_across, row_gap, column_gap = columns // wide, rows // down, columns // across
+    spread_a, write_a = _carrier(of_left, rows, tile, a_pitch)
+    spread_b, write_b = _carrier(of_right, columns, tile, b_pitch)
+    row_bias, column_bias, row_sums = extra == ROW_BIAS, extra == COLUMN_BIAS, extra == ROW_SUMS
+    kept = rows * columns + rows  # numbers that a chunk leaves of a tile: its sums, and those of A's rows
+
+    @device_function
+    def outer_product(p, state):
+        """sums[i,j] += a[i] b[j] for one p."""
+        sums, a, b, strips, of_a, of_b = state
+        for i in range(down):
+            at = of_a + (p * a_pitch + i * row_gap)
+            a[4 * i], a[4 * i + 1], a[4 * i + 2], a[4 * i + 3] = get_four(strips, at)
+        for j in range(across):
+            at = of_b + (p * b_pitch + j * column_gap)
+            b[4 * j], b[4 * j + 1], b[4 * j + 2], b[4 * j + 3] = get_four(strips, at)
+        for i in range(high):
+            for j in range(wide):
+                sums[i, j] += a[i] * b[j]
+
+    @device_function
+    def find_place(j, state):
+        """Where in C column j of the thread's sums lies."""
+        places, sizes, part, first_column = state
+        places[j] = place(sizes, part, integer(first_column + j // 4 * column_gap + j % 4))
+
+    @device_function
+    def write_four(index, state):
+        """Four sums side by side, as one access."""
+        C, sums, places, bias, sizes, part, m, n, first_row, first_column, factor = state
+        i, j = integer(index % high), integer(index // high * 4)
+        row, column = integer(first_row + i // 4 * row_gap + i % 4), integer(first_column + j // 4 * column_gap)
+        if row < m and column < n:
+            r0, r1, r2, r3 = sums[i, j], sums[i, j + 1], sums[i, j + 2], sums[i, j + 3]
+            if row_bias:
+                b = get(bias, part * m + row)
+                r0, r1, r2, r3 = r0 + b, r1 + b, r2 + b, r3 + b
+            if column_bias:
+                r0, r1 = r0 + get(bias, column), r1 + get(bias, column + 1)
+                r2, r3 = r2 + get(bias, column + 2), r3 + get(bias, column + 3)
+            at = row * pitch(sizes) + places[j]
+            if factor != 0:
+                c0, c1, c2, c3 = get_four(C, at)
+                r0, r1, r2, r3 = r0 + factor * c0, r1 + factor * c1, r2 + factor * c2, r3 + factor * c3
+            put_four(C, at, r0, r1, r2, r3)
+
+    @device_function
+    def write_one(index, state):
+        """One sum."""
+        C, sums, places, bias, sizes, part, m, n, first_row, first_column, factor = state
+        i, j = integer(index % high), integer(index // high)
+        row, column = integer(first_row + i // 4 * row_gap + i % 4), integer(first_column + j // 4 * column_gap + j % 4)
+        if row < m and column < n:
+            r = sums[i, j]
+            if row_bias:
+                r += get(bias, part * m + row)
+            if column_bias:
+                r += get(bias, column)
+            at = row * pitch(sizes) + places[j]
+            if factor != 0:
+                r += factor * get(C, at)
+            put(C, at, r)
+
+    @device_function
+    def leave(index, state):
+        """One sum of this chunk, where its thread finds it again."""
+        partial, sums, at = state
+        put(partial, at + index * threads, sums[integer(index % high), integer(index // high)])
+
+    @device_function
+    def collect(index, state):
+        """The same sum of another chunk."""
+        partial, sums, at = state
+        sums[integer(index % high), integer(index // high)] += get(partial, at + index * threads)
+
+    @device_function
+    def add_chunks(partial, tickets, sums, row_sum, chunk, chunks, tile_number):
+        """Leave the sums of this chunk. The last block to do so collects them all: (whether it is that one, the row's sum)."""
+        thread = integer(cuda.threadIdx.x)
+        at = (tile_number * chunks + chunk) * kept + thread
+        leaves(integer(0), (partial, sums, at))
+        if row_sums:
+            if thread < rows:
+                put(partial, at + rows * columns, row_sum)
+        if not last_block(tickets, tile_number, chunks):
+            return False, row_sum
+        for i in range(high):
+            for j in range(wide):
+                sums[i, j] = number(0)
+        row_sum, at = number(0), tile_number * chunks * kept + thread
+        for _ in range(chunks):
+            collects(integer(0), (partial, sums, at))
+            if row_sums:
+                if thread < rows:
+                    row_sum += get(partial, at + rows * columns)
+            at += kept
+        return True, row_sum
+
+    outer_products, find_places = _unrolled(outer_product, depth), _unrolled(find_place, wide)
+    leaves, collects = _unrolled(leave, high * wide), _unrolled(collect, high * wide)
+    write_fours, write_ones = _unrolled(write_four, high * across), _unrolled(write_one, high * wide)
+
+    @device_function
+    def multiply(C, extra, partial, tickets, A, B, sizes, beta):
+        strips = cuda.shared.array(pairs, number)
+        sums = cuda.local.array((high, wide), number)
+        a = cuda.local.array(high, number)
+        b = cuda.local.array(wide, number)
+        places = cuda.local.array(wide, np.int64)
+        for i in range(high):
+            for j in range(wide):
+                sums[i, j] = number(0)
+        row_sum = number(0)
+
+        thread = integer(cuda.threadIdx.x)
+        chunks = integer(sizes[4])
+        part, chunk = integer(cuda.blockIdx.z // chunks), integer(cuda.blockIdx.z % chunks)
+        m, n, k = extent(sizes, part)
+        m, n, k = integer(m), integer(n), integer(k)
+        first_row, first_column = integer(cuda.blockIdx.y * rows), integer(cuda.blockIdx.x * columns)
+        first, end = integer(chunk * sizes[3]), integer(min(k, (chunk + 1) * sizes[3]))
+        left = integer(end - first)  # along p
+
+        line, p, to_a = spread_a(thread)
+        of_a = begin_a(sizes, part, integer(first_row + line), integer(first + p), end)
+        line, p, to_b = spread_b(thread)
+        to_b = integer(to_b + b_strip)
+        of_b = begin_b(sizes, part, integer(first_column + line), integer(first + p), end)
+        across_tile, down_tile = integer(thread % threads_across * 4), integer(thread // threads_across * 4)
+
+        next_a, next_b = read_a(A, of_a, sizes, of_b), read_b(B, of_b, sizes, of_a)  # 1
+        at_a, at_b = integer(down_tile), integer(b_strip + across_tile)
+        other = integer(pair)  # from a place in this pair of strips to the same one in the other
+        while left > 0:
+            write_a(strips, to_a, next_a)  # 2
+            write_b(strips, to_b, next_b)
+            cuda.syncthreads()
+            of_a, of_b = step_a(of_a, sizes), step_b(of_b, sizes)
+            next_a, next_b = read_a(A, of_a, sizes, of_b), read_b(B, of_b, sizes, of_a)  # 3
+            outer_products(integer(0), (sums, a, b, strips, at_a, at_b))  # 4
+            if row_sums:
+                if thread < rows:
+                    for q in range(depth):
+                        row_sum += get(strips, at_a - down_tile + q * a_pitch + thread)
+            at_a, at_b, to_a, to_b = integer(at_a + other), integer(at_b + other), integer(to_a + other), integer(to_b + other)
+            other, left = integer(-other), integer(left - depth)
+
+        if chunked:
+            tile_number = (part * cuda.gridDim.y + cuda.blockIdx.y) * cuda.gridDim.x + cuda.blockIdx.x
+            last, row_sum = add_chunks(partial, tickets, sums, row_sum, chunk, chunks, tile_number)
+            if not last:
+                return
+        row, column = integer(first_row + down_tile), integer(first_column + across_tile)
+        find_places(integer(0), (places, sizes, part, column))
+        state = C, sums, places, extra, sizes, part, m, n, row, column, number(beta)
+        if sizes[5] != 0:  # 5
+            write_fours(integer(0), state)
+        else:
+            write_ones(integer(0), state)
+        if row_sums:
+            if cuda.blockIdx.x == 0 and thread < rows and first_row + thread < m:
+                at = part * m + first_row + thread
+                if beta != 0:
+                    row_sum += number(beta) * get(extra, at)
+                put(extra, at, row_sum)
+
+    name = f"{product.name} {extra} {rows}x{columns} {dtype} {'four' if vectors else 'one'}".replace(" ", "_")
+    if chunked:
+
+        @grid(name=f"{name}_chunks")
+        def in_chunks(C, extra, partial, tickets, A, B, sizes, beta):
+            multiply(C, extra, partial, tickets, A, B, sizes, beta)
+
+        return in_chunks
+
+    if extra == PLAIN:
+
+        @grid(name=name)
+        def plain(C, A, B, sizes, beta):
+            multiply(C, C, C, C, A, B, sizes, beta)
+
+        return plain
+
+    @grid(name=name)
+    def with_extra(C, extra, A, B, sizes, beta):
+        multiply(C, extra, C, C, A, B, sizes, beta)
+
+    return with_extra
+
+
+def _carrier(operand: Operand, lines: int, tile: Tile, pitch: int) -> tuple[Any, Any]:
+    """How the threads share a strip of so many lines out: thread → (line, p, place in the strip), and how four are written."""
+    units = lines * tile.depth // 4  # of four
+    if units > tile.threads:
+        raise ValueError(f"{tile}: {tile.threads} threads cannot carry {lines} × {tile.depth} numbers, four each")
+    p_four, line_four = (4, 1) if operand.along_p else (1, 4)
+    p_turn, line_turn = (tile.depth // p_four, units) if operand.p_first else (units, lines // line_four)
+    p_each, line_each = (1, p_turn) if operand.p_first else (line_turn, 1)
+
+    @device_function
+    def spread(thread):
+        p = integer(thread // p_each % p_turn * p_four)
+        line = integer(thread // line_each % line_turn * line_four)
+        return line, p, integer(p * pitch + line)
+
+    @device_function
+    def write_apart(strip, at, four):
+        for e in range(4):
+            put(strip, at + e * pitch, four[e])
+
+    @device_function
+    def write_four(strip, at, four):
+        put_four(strip, at, four[0], four[1], four[2], four[3])
+
+    write = write_apart if operand.along_p else write_four
+    if units == tile.threads:
+        return spread, write
+
+    @device_function
+    def write_if_there(strip, at, four):
+        if cuda.threadIdx.x < units:
+            write(strip, at, four)
+
+    return spread, write_if_there
+
+
+def _unrolled(f: Any, times: int) -> Any:
+    """``f(index, state)`` for so many indices one after the other, without a loop, which keep ``sums`` out of registers:
+    each index is part of the code."""
+    if times == 1:
+        return f
+    half, rest, middle = _unrolled(f, times // 2), _unrolled(f, times - times // 2), times // 2
+
+    @device_function
+    def both(index, state):
+        half(index, state)
+        rest(integer(index + middle), state)
+
+    return both
+
+
+# ---------------------------------------------------------------------- the launch
+
+
+class Plan(NamedTuple):
+    """The tile, and into how many chunks p is cut."""
+
+    tile: Tile
+    chunk: int
+    chunks: int
+
+
+@cache
+def plan(m: int, n: int, k: int, parts: int, chunked: bool) -> Plan:
+    """For products of m × k by k × n numbers, so many of them: the tile that wastes least, with blocks to fill a GPU."""
+    most = max(1, k // CHUNK) if chunked else 1
+
+    def rate(tile: Tile) -> float:
+        blocks = -(-m // tile.rows) * -(-n // tile.columns) * parts
+        used = m * n / (-(-m // tile.rows) * tile.rows * -(-n // tile.columns) * tile.columns)
+        return used * TILES[tile] * min(1.0, blocks * most / WAVE)
+
+    tile = max(TILES, key=rate)
+    blocks = -(-m // tile.rows) * -(-n // tile.columns) * parts
+    chunks = max(1, min(WAVE // blocks, most))
+    chunk = -(-k // chunks // tile.depth) * tile.depth
+    return Plan(tile, chunk, max(1, -(-k // chunk)) if chunk else 1)
+
+
+def aligned(*arrays: Any) -> bool:
+    """Whether each array begins where four numbers can be read as one."""
+    return all(array.address % ALIGNMENT == 0 for array in arrays)
+
+
+def no_geometry(depth: int) -> tuple[int, ...]:
+    return ()
+
+
+def multiply(
+    product: Product, C: Any, A: Any, B: Any, beta: float, m: int, n: int, k: int, *, vectors: bool = False,
+    whole: bool = False, extra: str = PLAIN, array: Any = None, parts: int = 1, chunked: bool = True,
+    geometry: Callable[[int], tuple[int, ...]] = no_geometry,
+) -> None:  # fmt: skip
+    """C = β C + A B (+ bias) in one launch.
+
+    ``array`` is what ``extra`` speaks of. Whether all fours are whole and aligned the caller knows: of A and B (``vectors``),
+    and of C's rows (``whole``). ``geometry`` gives, for the tile's depth, what stands in ``sizes`` behind the first ones.
+    """
+    tile, chunk, chunks = plan(m, n, k, parts, chunked)
+    blocks = -(-n // tile.columns), -(-m // tile.rows), parts * chunks
+    sizes = (m, n, k, chunk, chunks, int(whole), *geometry(tile.depth))
+    launch = product_grid(product, tile, C.dtype, vectors, extra, chunks > 1)[blocks, tile.threads]
+    if chunks > 1:
+        tiles = blocks[0] * blocks[1] * parts
+        partial = scratch(tiles * chunks * tile.rows * (tile.columns + 1), C.dtype)
+        launch(C, C if array is None else array, partial, tickets(tiles), A, B, sizes, beta)
+    elif extra == PLAIN:
+        launch(C, A, B, sizes, beta)
+    else:
+        launch(C, array, A, B, sizes, beta)
