@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from . import curves, machine, report, startup
+from . import curves, machine, many, report, startup
 from .engines import TITLES
 from .turns import Lane, Pace, Workers, environment, measure
 from .works import WORKS, Work
@@ -42,7 +42,9 @@ def main() -> None:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Time manualbp beside its peers, taking turns.")
-    parser.add_argument("--only", metavar="PATTERN", default="", help="works, groups and curves that match it; also 'startup'")
+    parser.add_argument(
+        "--only", metavar="PATTERN", default="", help="works, groups and curves that match it; also 'startup', 'many'"
+    )
     parser.add_argument("--engines", metavar="NAMES", type=lambda text: text.split(","), default=list(TITLES),
                         help=f"some of {','.join(TITLES)}")  # fmt: skip
     parser.add_argument("--turns", type=int, help=f"per engine and work, {Pace().turns} if not said")
@@ -78,12 +80,16 @@ def run(pattern: str, engines: list[str], pace: Pace, tables_only: bool) -> dict
     fresh = []
     if wanted.search("startup") and not tables_only:
         fresh = startup.measure(installed, environment(cores), min(pace.turns, STARTUP_TURNS))
+    side_by_side = {}
+    if wanted.search("many") and "manualbp" in installed:
+        side_by_side = many.measure(environment(cores), min(pace.turns, STARTUP_TURNS))
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "machine": machine.describe(),
         "pace": pace._asdict(),
         "records": records,
         "startup": fresh,
+        "many": side_by_side,
     }
 
 

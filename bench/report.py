@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 from .curves import ENGINES as DRAWN
 from .curves import Curve, curves, draw
 from .engines import TITLES
+from .many import EPOCHS, NETWORKS
 from .units import digits, duration, megabytes, ratio
-from .works import HEADLINES, KERNELS, MATRICES, RUNS, STEPS, Operation, Work
+from .works import HEADLINES, KERNELS, MATRICES, PREDICTIONS, RUNS, STEPS, Operation, Work
 
 OURS = "manualbp"
 BEGIN, END = "<!-- benchmarks -->", "<!-- /benchmarks -->"
@@ -156,6 +157,17 @@ row, and a linear layer reads their last output."""
 A thousand steps, each on a batch of its own, and the time of one. JAX is `lax.scan`, manualbp a recorded program,
 scikit-learn is one `partial_fit` over all batches, PyTorch the loop."""
         yield times_table(results, RUNS)
+    if many := results.get("many"):
+        yield "## Many networks"
+        time = summary(many["seconds"], results["machine"]["cores"])
+        yield f"""\
+XOR from {NETWORKS:,} seeds, {EPOCHS:,} epochs each, by `mb.fit_many`: recorded and trained in {time}; {many["learned"]:.1%}
+of the networks have learned it."""
+    if any(work.name in timed for work in PREDICTIONS):
+        yield "## Predictions"
+        yield """\
+One sample, called from Python, in evaluation mode. manualbp is a recorded forward pass, PyTorch is in `inference_mode`."""
+        yield times_table(results, PREDICTIONS)
     if any(work.name in timed for work in MATRICES):
         yield "## Matrix products"
         for threads in sorted({r["threads"] for r in results["records"] if r["work"] in {w.name for w in MATRICES}}):

@@ -1,10 +1,11 @@
 """What is timed: every work once, with its sizes, its data and its initial weights as NumPy arrays.
 
-A work knows nothing of engines. There are three kinds:
+A work knows nothing of engines. There are four kinds:
 
 operation      one array operation, such as a matrix product
 training_step  forward, loss, backward and update on one batch, called from Python
 whole_run      many such steps, each on a batch of its own, in one call: nothing of Python between them, for who can
+prediction     forward alone
 
 A new work is one line in ``WORKS``; one of a new kind is a class here and a function of its name in the engines.
 """
@@ -98,7 +99,7 @@ def shapes(layer: Any) -> dict[str, Shape]:
     return {}
 
 
-# ---------------------------------------------------------------------- the three kinds of work
+# ---------------------------------------------------------------------- the kinds of work
 
 
 @dataclass(frozen=True)
@@ -180,6 +181,14 @@ class WholeRun(TrainingStep):
     group: str = field(default="whole runs", kw_only=True)
 
 
+@dataclass(frozen=True)
+class Prediction(TrainingStep):
+    """The outputs for one batch, from the initial weights; loss and optimizer play no part."""
+
+    kind: ClassVar[str] = "prediction"
+    group: str = field(default="predictions", kw_only=True)
+
+
 Work = Operation | TrainingStep
 
 
@@ -246,9 +255,11 @@ def recurrent(make: type[Recurrent], batch: int = 64, length: int = 28) -> Train
     return TrainingStep(name, title, (make(28, 128), LastStep(), Linear(128, 10)), (length, 28), batch)
 
 
+POLICY: Layers = (Linear(4, 64), ReLU(), Linear(64, 64), ReLU(), Linear(64, 2))
+
+
 def policy_run(batch: int) -> WholeRun:
-    layers = (Linear(4, 64), ReLU(), Linear(64, 64), ReLU(), Linear(64, 2))
-    return WholeRun(f"run-policy-{batch}", f"policy 4-64-64-2, batch {batch}", layers, (4,), batch)
+    return WholeRun(f"run-policy-{batch}", f"policy 4-64-64-2, batch {batch}", POLICY, (4,), batch)
 
 
 def rnn_run(length: int) -> WholeRun:
@@ -313,5 +324,9 @@ RUNS = (
     rnn_run(1),
     rnn_run(8),
 )  # fmt: skip
-WORKS: tuple[Work, ...] = (*STEPS, *RUNS, *MATRICES, *KERNELS)
+PREDICTIONS = (
+    Prediction("predict-policy-1", "policy 4-64-64-2", POLICY, (4,), 1),
+    Prediction("predict-mlp-1", "MLP 784-128-10", mlp(1).layers, (784,), 1),
+)
+WORKS: tuple[Work, ...] = (*STEPS, *RUNS, *PREDICTIONS, *MATRICES, *KERNELS)
 HEADLINES = ("xor-4", "mlp-1", "mlp-64", "wide-256", "cnn-1", "cnn-32", "cnn-128", "rnn-64", "lstm-64", "gru-64")

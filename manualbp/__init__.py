@@ -11,12 +11,15 @@ from .layers import *  # noqa: F403
 from .losses import *  # noqa: F403
 from .optim import *  # noqa: F403
 from .parameter import Parameter, Weight
-from .program import Program, record, run_many
+from .program import Program, record
 from .random import manual_seed
 from .sequential import Sequential
+from .steps import Job
+from .training import fit_many
 from .version import __version__
 
 __all__ = [
+    "Job",
     "Layer",
     "Parameter",
     "Program",
@@ -24,6 +27,7 @@ __all__ = [
     "Weight",
     "__version__",
     "backend",
+    "fit_many",
     "get_backend",
     "get_num_threads",
     "gradcheck",
@@ -31,7 +35,6 @@ __all__ = [
     "load_weights",
     "manual_seed",
     "record",
-    "run_many",
     "save_weights",
     "set_backend",
     "set_num_threads",

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from manualbp_kernels.address import address as host_address
+
 from .types import FLOATS, Array, as_array, beside
 from .workspace import unshared
 
@@ -159,5 +161,4 @@ def _flat(arrays: list[Array]) -> Array:
 
 def address(array: Any) -> int:
     """Where an array lies in the memory of its place."""
-    about = array.__array_interface__ if isinstance(array, np.ndarray) else array.__cuda_array_interface__
-    return int(about["data"][0])
+    return host_address(array) if isinstance(array, np.ndarray) else int(array.__cuda_array_interface__["data"][0])

@@ -13,7 +13,8 @@ import numpy as np
 from manualbp_kernels.cpu.replay import Call, Tape
 
 if TYPE_CHECKING:
-    from .program import Inference, Program
+    from .inference import Inference
+    from .program import Program
 
 RUNS = 21
 LEAST = 1e-4  # seconds that a measurement lasts, for the clock to be fine enough

@@ -19,6 +19,7 @@ from .types import Array, Shape
 
 if TYPE_CHECKING:
     from .explain import Explanation
+    from .inference import Predictor
     from .losses import Loss
     from .metrics import Metric
     from .optim import Optimizer
@@ -135,6 +136,13 @@ class Sequential(Layer):
 
         return predict(self, x, batch_size)
 
+    @cached_property
+    def predictor(self) -> Predictor:
+        """Makes the predictions that need nothing of Python."""
+        from .inference import Predictor
+
+        return Predictor(self)
+
     def summary(self, shape: Shape | None = None) -> str:
         """A table of layers, output shapes, parameters and cache bytes; see ``summary.summary``."""
         from .summary import summary
@@ -166,10 +174,11 @@ class Sequential(Layer):
         return Sequential(*self.layers[index]) if isinstance(index, slice) else self.layers[index]
 
     def forget(self) -> None:
-        self.__dict__.pop("_gradients", None)
+        for made in ("_gradients", "predictor"):
+            self.__dict__.pop(made, None)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in super().__getstate__().items() if key != "_gradients"}
+        return {key: value for key, value in super().__getstate__().items() if key not in ("_gradients", "predictor")}
 
     def __repr__(self) -> str:
         inside = "".join(f"  {i}: {layer!r}\n".replace("\n", "\n  ")[:-2] for i, layer in enumerate(self.layers))

@@ -9,18 +9,22 @@ import json
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from manualbp_kernels import get_num_threads, set_num_threads
+from manualbp_kernels.cpu.replay import listening
+
 from .losses import Loss
 from .metrics import Metric, named
 from .optim import Optimizer
-from .program import CannotRecord, Data, Program, unrecordable
+from .steps import Job, Steps, add, batches
 from .types import FLOATS, Array, as_array
 
 if TYPE_CHECKING:
@@ -33,23 +37,32 @@ class History:
     An epoch that Ctrl-C ended has no val_… : it is left out of those lists.
 
     Attributes:
-        epochs: one dictionary per epoch: loss, metrics, val_loss, val_… , seconds.
         interrupted: whether Ctrl-C ended the training early.
         path: how the steps were run, "replayed" or "stepwise: " and why; the results are the same.
     """
 
     def __init__(self) -> None:
-        self.epochs: list[dict[str, float]] = []
+        self._columns: dict[str, list[float]] = {}
         self.interrupted = False
         self.path = ""
 
+    def add(self, epochs: Mapping[str, list[float]]) -> None:
+        """Append epochs: under each name a value for each of them."""
+        for name, values in epochs.items():
+            self._columns.setdefault(name, []).extend(values)
+
+    @property
+    def epochs(self) -> list[dict[str, float]]:
+        """One dictionary per epoch: loss, metrics, val_loss, val_… , seconds."""
+        return [{name: values[i] for name, values in self._columns.items() if i < len(values)} for i in range(len(self))]
+
     def __getitem__(self, name: str) -> list[float]:
-        if self.epochs and name not in self.epochs[0]:
-            raise KeyError(f"{name!r} was not recorded, only {', '.join(self.epochs[0])}")
-        return [epoch[name] for epoch in self.epochs if name in epoch]
+        if self._columns and name not in self._columns:
+            raise KeyError(f"{name!r} was not recorded, only {', '.join(self._columns)}")
+        return self._columns.get(name, [])
 
     def __len__(self) -> int:
-        return len(self.epochs)
+        return len(self._columns.get("loss", ()))
 
     def save(self, path: str | Path) -> None:
         """Write as JSON."""
@@ -57,11 +70,9 @@ class History:
         Path(path).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
     def __repr__(self) -> str:
-        last = ", ".join(f"{name} {value:.4g}" for name, value in self.epochs[-1].items()) if self.epochs else "empty"
+        last = ", ".join(f"{name} {value:.4g}" for name, value in self.epochs[-1].items()) if len(self) else "empty"
         return f"History({len(self)} epochs, {last}{', interrupted' if self.interrupted else ''})"
 
-
-WORTH_RECORDING = 16  # steps; a step is made twice to compare both ways
 
 Callback = Callable[["Sequential", History], bool | None]
 
@@ -91,137 +102,101 @@ def fit(
         validation_data: (x, y) evaluated after each epoch, as val_loss and val_….
         metrics: names or functions; averaged over the epoch's batches as they were trained on.
         callbacks: called as ``callback(net, history)`` after each epoch; a true answer ends the training.
-        progress: show a bar.
+        progress: show a bar, one for each epoch; quick epochs that nobody looks into share one.
 
     Everything is checked before the first step: TypeError or ValueError leave all weights as they were. Ctrl-C ends
     the training after the batch at work; what was learned stays.
     """
-    data, target = as_array(x), as_array(y)
-    checks = named(metrics)
-    check_counts(epochs, batch_size)
-    _check_tools(net, loss, optimizer, callbacks)
-    rng = np.random.default_rng(seed)
-    history = History()
-    with Interrupt() as interrupt, _mode(net, training=True):
-        _check_data(net, data, target, loss, checks, "x and y")
-        if validation_data is not None:
-            held_out = _pair(validation_data)
-            _check_data(net, *held_out, loss, checks, "validation_data")
-        steps = _Steps(net, loss, optimizer, checks, data, target, batch_size, epochs)
-        for epoch in range(epochs):
-            start = time.perf_counter()
-            order = rng.permutation(len(data)) if shuffle else np.arange(len(data))
-            with _bar(len(data), batch_size, f"epoch {epoch + 1}/{epochs}", progress) as bar:
-                averages = steps.epoch(order, bar, interrupt)
-                if validation_data is not None and not interrupt.asked:
-                    scores = evaluate(net, *held_out, loss=loss, metrics=metrics)
-                    averages |= {f"val_{name}": value for name, value in scores.items()}
-                bar.set_postfix({name: f"{value:.4g}" for name, value in averages.items()})
-            history.interrupted, history.path = interrupt.asked, steps.path
-            if averages:
-                history.epochs.append({**averages, "seconds": round(time.perf_counter() - start, 6)})
-            wishes = [callback(net, history) for callback in callbacks]
-            if interrupt.asked or any(wishes):
-                break
-    return history
+    job = Job(
+        net, x, y, loss=loss, optimizer=optimizer, epochs=epochs, batch_size=batch_size, shuffle=shuffle,
+        validation_data=validation_data, metrics=metrics, callbacks=callbacks, seed=seed,
+    )  # fmt: skip
+    with Interrupt() as interrupt:
+        return _Training(job).run(interrupt, progress)
 
 
-class _Steps:
-    """The steps of an epoch: from Python, or replayed by programs, one for each size of batch.
+def fit_many(jobs: Iterable[Job], progress: bool = True) -> list[History]:
+    """Train many networks side by side on all cores, each on one thread; returns their histories.
 
-    The first step of a size is recorded, the second one is compared with its replay, and from then on nothing runs in
-    Python but what is asked for: metrics, the bar, Ctrl-C.
+    ``fit_many([Job(net, x, y, loss=…, optimizer=…, epochs=…, seed=…) for net in …])``: seeds, hyper-parameters, folds. Each
+    network ends as ``net.fit`` with these arguments would leave it, to the bit. What steps do in compiled code runs at the
+    same time, what they do in Python takes turns.
+
+    Each job needs a network, a loss and an optimizer of its own (ValueError); data may be shared. Callbacks are called from
+    several threads. All jobs are checked before the first step. An error in one of them ends all, and Ctrl-C does too, each
+    after the batch at work.
     """
+    trainings = [_Training(job) for job in _apart(jobs)]
+    threads = get_num_threads()
+    set_num_threads(1)
+    try:
+        with Interrupt() as interrupt, listening(), ThreadPoolExecutor(threads) as pool:
+            runs = [pool.submit(training.run, interrupt, False) for training in trainings]
+            try:
+                with _bar(len(runs), "fit_many", "network", progress) as bar:
+                    for run in as_completed(runs):
+                        run.result()
+                        bar.update()
+            except BaseException:
+                interrupt.asked = True
+                raise
+    finally:
+        set_num_threads(threads)
+    return [run.result() for run in runs]
 
-    def __init__(
-        self,
-        net: Sequential,
-        loss: Loss,
-        optimizer: Optimizer,
-        metrics: dict[str, Metric],
-        x: Array,
-        y: Array,
-        batch_size: int,
-        epochs: int,
-    ) -> None:
-        self.net, self.loss, self.optimizer, self.metrics = net, loss, optimizer, metrics
-        self.x, self.y, self.batch_size = x, y, batch_size
-        self.programs: dict[int, Program] = {}
-        try:
-            if epochs * len(x) < WORTH_RECORDING * batch_size:
-                raise CannotRecord(f"fewer than {WORTH_RECORDING} steps")
-            if reason := unrecordable(net, loss, optimizer):
-                raise CannotRecord(reason)
-            self.data = Data(x, y)
-            self.path = "replayed"
-        except CannotRecord as error:
-            self.path = f"stepwise: {error}"
 
-    def epoch(self, order: Array, bar: Any, interrupt: Interrupt) -> dict[str, float]:
-        """One pass over the samples in the given order; returns the averages over the samples seen."""
-        self.averages, self.bar, self.interrupt = _Averages(), bar, interrupt
-        if self.path == "replayed":
-            self.data.begin(order)
-            if any(program.changed() for program in self.programs.values()):
-                self.programs.clear()
-            full, rest = divmod(len(order), self.batch_size)
-            self._replay(self.batch_size, full)
-            self._replay(rest, 1 if rest else 0)
-            self._add_loss()
-        begin = self.averages.samples
-        for batch in _batches(order[begin:], self.batch_size):
-            if interrupt.asked:
-                break
-            xb, yb = self.x[batch], self.y[batch]
-            prediction = self.net.forward(xb)
-            value = float(self.loss.forward(prediction, yb))
-            self.optimizer.zero_grad()
-            self.net.backward_weights(self.loss.backward())
-            self.optimizer.step()
-            self.averages.add(len(batch), {"loss": value, **self._measure(prediction, yb)})
-            bar.update()
-        return self.averages.result()
+def _apart(jobs: Iterable[Job]) -> list[Job]:
+    """The jobs; TypeError or ValueError if they are none, or share what a step writes to."""
+    listed = list(jobs)
+    owners: dict[int, int] = {}
+    for i, job in enumerate(listed):
+        if not isinstance(job, Job):
+            raise TypeError(f"fit_many: expected a list of mb.Job(net, x, y, loss=…, optimizer=…), got {job!r} in it")
+        for thing in (*job.net.modules(), job.loss, job.optimizer):
+            if owners.setdefault(id(thing), i) != i:
+                raise ValueError(
+                    f"fit_many: jobs {owners[id(thing)]} and {i} share {thing}; each needs a network, a loss and an "
+                    f"optimizer of its own"
+                )
+    return listed
 
-    def _replay(self, size: int, steps: int) -> None:
-        """So many steps; fewer if Ctrl-C ends them, or if one turns out not to be recordable."""
-        if steps and size not in self.programs and self._goes_on():
-            self.programs[size] = program = Program(self.net, self.loss, self.optimizer, self.data, size)
-            steps -= self._step(size, program.record)
-        if steps and self._goes_on() and not self.programs[size].verified:
-            steps -= self._step(size, self.programs[size].verify)
-        while steps and self._goes_on():
-            now = 1 if self.metrics else steps
-            steps -= now
-            self.programs[size].play(now, lambda made: self._done(size, made))
 
-    def _goes_on(self) -> bool:
-        return self.path == "replayed" and not self.interrupt.asked
+class _Training:
+    """A job that was looked through: nothing in it is wrong."""
 
-    def _step(self, size: int, step: Callable[[], None]) -> int:
-        try:
-            step()
-        except CannotRecord as error:
-            self.path = f"stepwise: {error}"
-        self._done(size, 1)
-        return 1
+    def __init__(self, job: Job) -> None:
+        self.job, self.metrics = job, named(job.metrics)
+        self.x, self.y = as_array(job.x), as_array(job.y)
+        check_counts(job.epochs, job.batch_size)
+        _check_tools(job.net, job.loss, job.optimizer, job.callbacks)
+        _check_data(job.net, self.x, self.y, job.loss, self.metrics, "x and y")
+        if job.validation_data is not None:
+            self.held_out = _pair(job.validation_data)
+            _check_data(job.net, *self.held_out, job.loss, self.metrics, "validation_data")
 
-    def _done(self, size: int, steps: int) -> bool:
-        """Count steps that are made; whether that was enough."""
-        self.averages.samples += steps * size
-        if self.metrics:
-            program = self.programs[size]
-            for name, value in self._measure(program.prediction.copy(), program.y.copy()).items():
-                self.averages.sums[name] = self.averages.sums.get(name, 0.0) + size * value
-        self.bar.update(steps)
-        return self.interrupt.asked
-
-    def _add_loss(self) -> None:
-        if self.averages.samples:
-            self.averages.sums = {"loss": float(self.data.sums[0]), **self.averages.sums}
-
-    def _measure(self, prediction: Array, target: Array) -> dict[str, float]:
-        prediction, target = np.asarray(prediction), np.asarray(target)  # on the host, wherever they are
-        return {name: f(prediction, target) for name, f in self.metrics.items()}
+    def run(self, interrupt: Interrupt, progress: bool) -> History:
+        job, history = self.job, History()
+        with _mode(job.net, training=True):
+            steps = Steps(job, self.x, self.y, self.metrics)
+            while len(history) < job.epochs:
+                count = steps.at_once(job.epochs - len(history))
+                start = time.perf_counter()
+                title = f"epoch {len(history) + count}/{job.epochs}"
+                with _bar(count * steps.batches, title, "batch", progress) as bar:
+                    averages = steps.epochs(count, bar, interrupt)
+                    if job.validation_data is not None and not interrupt.asked:
+                        scores = evaluate(job.net, *self.held_out, loss=job.loss, metrics=job.metrics)
+                        averages |= {f"val_{name}": [value] for name, value in scores.items()}
+                    bar.set_postfix({name: f"{values[-1]:.4g}" for name, values in averages.items() if values})
+                history.interrupted, history.path = interrupt.asked, steps.path
+                made = len(averages.get("loss", ()))
+                if made:
+                    each = round((time.perf_counter() - start) / made, 6)
+                    history.add({**averages, "seconds": [each] * made})
+                wishes = [callback(job.net, history) for callback in job.callbacks]
+                if interrupt.asked or any(wishes):
+                    break
+        return history
 
 
 def evaluate(
@@ -239,14 +214,14 @@ def evaluate(
     check_counts(1, batch_size)
     if loss is not None:
         _check_reduction(loss)
-    checks, averages = named(metrics), _Averages()
+    checks, sums = named(metrics), dict[str, float]()
     with _mode(net, training=False):
-        for batch in _batches(np.arange(len(x)), batch_size):
+        for batch in batches(np.arange(len(x)), batch_size):
             prediction, target = net.forward(x[batch]), y[batch]
             values = {"loss": float(loss.forward(prediction, target))} if loss else {}
             values |= {name: f(np.asarray(prediction), np.asarray(target)) for name, f in checks.items()}
-            averages.add(len(batch), values)
-    return averages.result()
+            add(sums, len(batch), values)
+    return {name: value / len(x) for name, value in sums.items()}
 
 
 def predict(net: Sequential, x: Array, batch_size: int = 256) -> Array:
@@ -255,28 +230,10 @@ def predict(net: Sequential, x: Array, batch_size: int = 256) -> Array:
     check_counts(1, batch_size)
     if not x.ndim or not len(x):
         raise ValueError(f"predict expects at least one sample, got shape {x.shape}")
+    if len(x) <= batch_size and (quick := net.predictor(x)) is not None:
+        return quick
     with _mode(net, training=False):
-        return np.concatenate([net.forward(x[batch]) for batch in _batches(np.arange(len(x)), batch_size)])
-
-
-def _batches(order: Array, size: int) -> Iterator[Array]:
-    return (order[start : start + size] for start in range(0, len(order), size))
-
-
-class _Averages:
-    """Means over samples of values that come per batch."""
-
-    def __init__(self) -> None:
-        self.samples = 0
-        self.sums: dict[str, float] = {}
-
-    def add(self, samples: int, values: dict[str, float]) -> None:
-        self.samples += samples
-        for name, value in values.items():
-            self.sums[name] = self.sums.get(name, 0.0) + samples * value
-
-    def result(self) -> dict[str, float]:
-        return {name: value / self.samples for name, value in self.sums.items()}
+        return np.concatenate([net.forward(x[batch]) for batch in batches(np.arange(len(x)), batch_size)])
 
 
 @contextmanager
@@ -315,10 +272,23 @@ class Interrupt:
         self.asked = True
 
 
-def _bar(samples: int, batch_size: int, title: str, progress: bool) -> Any:
+def _bar(total: int, title: str, unit: str, progress: bool) -> Any:
+    if not progress:
+        return _NoBar()
     from tqdm import tqdm
 
-    return tqdm(total=-(-samples // batch_size), desc=title, unit="batch", disable=not progress, dynamic_ncols=True)
+    return tqdm(total=total, desc=title, unit=unit, dynamic_ncols=True)
+
+
+class _NoBar(nullcontext["_NoBar"]):
+    """Shows nothing."""
+
+    def __enter__(self) -> _NoBar:
+        return self
+
+    def update(self, steps: int = 1) -> None: ...
+
+    def set_postfix(self, values: dict[str, str]) -> None: ...
 
 
 def check_counts(epochs: int, batch_size: int) -> None:

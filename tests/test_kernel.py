@@ -51,6 +51,34 @@ def test_compiled_equals_definition(name, dtype, data, seed, whole):
     assert_agree(kernel, case, case.arguments(draw), kernel.form("cpu"), whole)
 
 
+def side_by_side(arguments, backwards, gap):
+    """Copies of the arrays, ``gap`` bytes apart, the first one first or last."""
+    places = [i for i, a in enumerate(arguments) if isinstance(a, np.ndarray)]
+    memory, end = np.empty(sum(arguments[i].nbytes + gap + 16 for i in places), np.uint8), 0
+    moved = list(arguments)
+    for i in places[::-1] if backwards else places:
+        a = arguments[i]
+        moved[i] = memory[end : end + a.nbytes].view(a.dtype).reshape(a.shape)
+        moved[i][...] = a
+        end += -(-a.nbytes // 16) * 16 + gap
+    return moved
+
+
+@each_dtype
+@each_kernel
+def test_bits_do_not_depend_on_where_arrays_lie(name, dtype):
+    """LLVM's loops look whether arrays are too near each other for vectors; both of their ways must give the same."""
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        arguments = CASES[name].arguments(Draw(rng, dtype, False, lambda low, high: int(rng.integers(low, high + 1))))
+        results = []
+        for backwards, gap in ((False, 256), (True, 0), (True, 16), (False, 0)):
+            moved = side_by_side(arguments, backwards, gap)
+            KERNELS[name].form("cpu")(*moved)
+            results.append([a.tobytes() for a in moved if isinstance(a, np.ndarray)])
+        assert all(result == results[0] for result in results)
+
+
 @each_dtype
 @pytest.mark.parametrize("name", BETA)
 def test_beta(name, dtype):

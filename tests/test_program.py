@@ -1,18 +1,22 @@
 """Programs: recorded steps, replayed, and the same steps made from Python, equal to the bit."""
 
+import copy
 import os
-import signal
-import threading
+import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from recorded import Scale, Twice, assert_same, state, step, xor, xor_parts
+from tolerances import assert_close
 
 import manualbp as mb
-from manualbp import training
+from manualbp import program as programs
+from manualbp.look import Memory
 from manualbp_kernels import get_backend
-from manualbp_kernels.elementwise import multiply
+from manualbp_kernels.address import address
 
 ACTIVATIONS = (mb.ReLU, mb.Tanh, mb.Sigmoid, mb.GELU, mb.SiLU, mb.ELU, lambda: mb.Dropout(0.3), mb.LeakyReLU, mb.Softplus)
 OPTIMIZERS = (
@@ -33,25 +37,6 @@ def dense(sizes, activations, dtype="float32"):
     return mb.Sequential(*layers, mb.Linear(sizes[-1], sizes[-1], dtype=dtype))
 
 
-def state(net, optimizer):
-    counters = {f"{m}.{s}": getattr(m, s).copy() for m in net.modules() for s in m.state}
-    return {**net.state_dict(), **optimizer.state_dict(), **counters, **{"d" + p.name: p.grad.copy() for p in net.parameters()}}
-
-
-def assert_same(one, other):
-    assert one.keys() == other.keys()
-    for name in one:
-        np.testing.assert_array_equal(one[name], other[name], err_msg=name, strict=True)
-
-
-def step(net, loss, optimizer, x, y):
-    value = loss(net(x), y)
-    optimizer.zero_grad()
-    net.backward_weights(loss.backward())
-    optimizer.step()
-    return value
-
-
 def both_ways(make, x, y, steps=50):
     """``steps`` from Python and replayed: both end states, and the losses."""
     results = []
@@ -66,17 +51,6 @@ def both_ways(make, x, y, steps=50):
     (one, losses), (other, replayed_losses) = results
     assert_same(one, other)
     np.testing.assert_array_equal(losses, replayed_losses)
-
-
-def xor():
-    x = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
-    return x, np.array([[0], [1], [1], [0]], np.float32)
-
-
-def xor_parts():
-    mb.manual_seed(0)
-    net = mb.Sequential(mb.Linear(2, 10), mb.ReLU(), mb.Linear(10, 1))
-    return net, mb.MSELoss(), mb.SGD(net.parameters(), lr=0.1)
 
 
 @settings(deadline=None, max_examples=25, phases=[p for p in Phase if p is not Phase.shrink])
@@ -168,44 +142,6 @@ def test_batches_are_taken_in_turn():
 # ---------------------------------------------------------------------- what is never replayed
 
 
-class Scale(mb.Layer):
-    """y = s x, in NumPy."""
-
-    s = mb.Weight("scale")
-    recordable = True
-
-    def __init__(self, size):
-        super().__init__(np.float32)
-        self.s = np.full(size, 2, np.float32)
-
-    def forward(self, x):
-        x = self.take(x)
-        return self.give(self.s * x, cache=(x,))
-
-    def backward(self, dy):
-        (x,), dy = self.recall(dy)
-        self.ds += (dy * x).sum(axis=0)
-        return dy * self.s
-
-
-class Twice(mb.Layer):
-    """y = x x by a kernel."""
-
-    recordable = True
-
-    def forward(self, x):
-        x = self.take(x)
-        y = self.empty("y", x.shape, x.dtype)
-        multiply(y, x, x)
-        return self.give(y, cache=(x,))
-
-    def backward(self, dy):
-        (x,), dy = self.recall(dy)
-        dx = self.empty("dx", x.shape, x.dtype)
-        multiply(dx, dy, x)
-        return dx
-
-
 @pytest.mark.parametrize("layers", [(Scale(2), mb.Linear(2, 1)), (mb.Linear(2, 3), Scale(3), mb.Linear(3, 1))])
 def test_a_step_with_numpy_in_it_is_refused(layers):
     net = mb.Sequential(*layers)
@@ -287,97 +223,6 @@ def test_buffers_of_a_program_are_not_handed_out_again():
     assert_same(state(net, optimizer), state(twin[0], twin[2]))
 
 
-# ---------------------------------------------------------------------- fit
-
-
-def fitted(replay, monkeypatch, make=None, **options):
-    """The network's state and the history, by one way or the other."""
-    monkeypatch.setattr(training, "WORTH_RECORDING", 0 if replay else 10**9)
-    mb.manual_seed(3)
-    net = make() if make else mb.Sequential(mb.Linear(3, 8), mb.Tanh(), mb.Dropout(0.2), mb.Linear(8, 2))
-    optimizer = mb.Adam(net.parameters(), lr=0.01)
-    rng = np.random.default_rng(0)
-    x, y = rng.standard_normal((23, 3)).astype(np.float32), rng.integers(0, 2, 23).astype(np.int32)
-    if options.pop("schedule", False):
-        options["callbacks"] = (lambda net, history: setattr(optimizer, "lr", 0.5 * optimizer.lr),)
-    history = net.fit(
-        x, y, loss=mb.CrossEntropyLoss(), optimizer=optimizer, batch_size=5, seed=1, progress=False,
-        **{"epochs": 6, **options},
-    )  # fmt: skip
-    assert history.path == ("replayed" if replay else "stepwise: fewer than 1000000000 steps")
-    kept = [{name: value for name, value in epoch.items() if name != "seconds"} for epoch in history.epochs]
-    return state(net, optimizer), kept
-
-
-def early(net, history):
-    return len(history) == 4
-
-
-def other_dropout(net, history):
-    net[2].p = 0.1 * len(history)
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {},
-        {"shuffle": False},
-        {"metrics": ("accuracy",)},
-        {"validation_data": (np.ones((3, 3), np.float32), np.array([0, 1, 1])), "metrics": ("accuracy",)},
-        {"callbacks": (early,)},
-        {"callbacks": (other_dropout,)},
-        {"schedule": True},
-    ],
-    ids=str,
-)
-def test_fit_both_ways(options, monkeypatch):
-    (one, history), (other, replayed) = (fitted(replay, monkeypatch, **dict(options)) for replay in (False, True))
-    assert_same(one, other)
-    assert history == replayed
-
-
-def test_fit_says_why_it_goes_stepwise():
-    net = mb.Sequential(mb.Linear(2, 3), Scale(3), mb.Linear(3, 1))
-    twin = mb.Sequential(mb.Linear(2, 3), Scale(3), mb.Linear(3, 1))
-    twin.load_state_dict(net.state_dict())
-    options = {"loss": mb.MSELoss(), "batch_size": 2, "progress": False, "seed": 0}
-    history = net.fit(*xor(), optimizer=mb.SGD(net.parameters(), lr=0.1), epochs=20, **options)
-    assert history.path == "stepwise: the step computes something by other means than kernels"
-    with mb.backend("fast"):
-        optimizer = mb.SGD(twin.parameters(), lr=0.1)
-        Scale.recordable = False
-        try:
-            other = twin.fit(*xor(), optimizer=optimizer, epochs=20, **options)
-        finally:
-            Scale.recordable = True
-    assert "class of your own" in other.path
-    assert history["loss"] == other["loss"]
-    assert_same(net.state_dict(), twin.state_dict())
-
-
-def test_a_target_that_explains_a_nan_is_an_error_in_a_replay_too():
-    net = mb.Sequential(mb.Linear(1, 1))
-    net[0].W, net[0].b = np.ones((1, 1)), np.zeros(1)
-    x = np.full((40, 1), 0.5, np.float32)
-    x[30] = 2
-    with pytest.raises(ValueError, match="probabilities from 0 to 1"):
-        net.fit(
-            x, np.full((40, 1), 0.5, np.float32), loss=mb.BCELoss(), optimizer=mb.SGD(net.parameters(), lr=0.0),
-            batch_size=1, shuffle=False, progress=False,
-        )  # fmt: skip
-
-
-def test_ctrl_c_ends_a_replay():
-    net, loss, optimizer = xor_parts()
-    x, y = np.repeat(xor()[0], 20000, axis=0), np.repeat(xor()[1], 20000, axis=0)
-    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
-    history = net.fit(x, y, loss=loss, optimizer=optimizer, batch_size=1, epochs=10**6, progress=False)
-    timer.join()
-    assert history.interrupted
-    assert history.path == "replayed"
-
-
 # ---------------------------------------------------------------------- what else a program does
 
 
@@ -397,6 +242,162 @@ def test_inference_equals_predict():
     net[0].__dict__["W"] = net[0].W.copy()
     with pytest.raises(RuntimeError, match="replaced"):
         infer(x)
+
+
+def policy():
+    mb.manual_seed(0)
+    return mb.Sequential(mb.Linear(4, 8), mb.LeakyReLU(0.1), mb.Linear(8, 2))
+
+
+def test_inference_writes_where_it_is_told():
+    net, x = policy(), np.ones((3, 4), np.float32)
+    infer, out = mb.record(net, x=x), np.empty((3, 2), np.float32)
+    assert infer(x, out) is out
+    np.testing.assert_array_equal(out, net.predict(x))
+    np.testing.assert_array_equal(infer(np.ones((4, 3), np.float32).T), out)  # not contiguous
+    for wrong in (np.empty((2, 3), np.float32), np.empty((3, 2)), np.empty((3, 4), np.float32)[:, ::2]):
+        with pytest.raises(ValueError, match="out must"):
+            infer(x, wrong)
+    for wrong in (x[:2], x[0], x.astype(np.float64), x.tolist()):
+        with pytest.raises(ValueError, match="expected an array of float32, shape"):
+            infer(wrong)
+
+
+def _another_weight(net):
+    net[0].__dict__["W"] = net[0].W.copy()
+
+
+def _another_slope(net):
+    net[1].negative_slope = 0.2
+
+
+def _another_layer(net):
+    net.layers = (*net.layers, mb.ReLU())
+
+
+def _turned_weight(net):
+    net[0].W.shape = (4, 8)
+
+
+@pytest.mark.filterwarnings("ignore:.*shape.*:DeprecationWarning")
+@pytest.mark.parametrize("change", [_another_weight, _another_slope, _another_layer, _turned_weight])
+def test_a_changed_network_is_not_inferred_with(change):
+    net, x = policy(), np.ones((1, 4), np.float32)
+    infer = mb.record(net, x=x)
+    before = infer(x)
+    change(net)
+    with pytest.raises(RuntimeError, match="changed or replaced since the program was recorded; record it again"):
+        infer(x)
+    np.testing.assert_array_equal(before, infer.y)  # nothing ran
+
+
+def test_a_freed_weight_is_not_inferred_with():
+    net, x = policy(), np.ones((1, 4), np.float32)
+    own = net[0].__dict__["b"] = np.zeros(8, np.float32)
+    infer = mb.record(net, x=x)
+    own.resize(90_000, refcheck=False)
+    with pytest.raises(RuntimeError, match="changed or replaced"):
+        infer(x)
+
+
+def test_a_forward_pass_with_numpy_in_it_is_refused():
+    with pytest.raises(ValueError, match="other means than kernels"):
+        mb.record(mb.Sequential(mb.Linear(2, 3), Scale(3), mb.Linear(3, 1)), x=xor()[0])
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_predictions_that_come_again_are_the_same(name):
+    make, shape = NETWORKS[name]
+    mb.manual_seed(0)
+    net, _, _ = make()
+    x = np.random.default_rng(1).standard_normal((5, 2, *shape)).astype(np.float32)
+    with_program = [net.predict(batch) for batch in x]
+    alone = [net.predict(sample[None]) for batch in x for sample in batch]
+    fresh = [net.eval().forward(batch).copy() for batch in x]
+    np.testing.assert_array_equal(with_program, fresh)
+    np.testing.assert_array_equal(alone, [net.forward(sample[None]).copy() for batch in x for sample in batch])
+
+
+def test_predictions_follow_the_network():
+    net, x = policy(), np.ones((1, 4), np.float32)
+    for change in (lambda net: None, _another_weight, _another_slope, lambda net: net[0].W.fill(0.5), _another_layer):
+        change(net)
+        expected = net.eval().forward(x).copy()
+        net.train()
+        for _ in range(4):
+            np.testing.assert_array_equal(net.predict(x), expected)
+    assert any(net.predictor._programs.values())
+    with mb.backend("reference"):
+        assert_close(net.predict(x), expected, terms=8)
+    with pytest.raises(ValueError, match="expects x of shape"):
+        net.predict(x[:, :2])
+    net(x)
+    net.predict(x)
+    with pytest.raises(RuntimeError, match="forward"):  # what predict says of itself: nothing is cached
+        net.backward(np.ones((1, 2), np.float32))
+
+
+def test_threads_that_predict_at_once_do_not_mix():
+    net, rng = policy(), np.random.default_rng(0)
+    xs = rng.standard_normal((4, 2000, 1, 4)).astype(np.float32)
+    expected = [net.predict(x[:, 0], batch_size=1) for x in xs]
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(lambda x: np.concatenate([net.predict(sample) for sample in x]), xs))
+    np.testing.assert_array_equal(results, expected)
+
+
+def test_a_copy_of_a_network_has_a_predictor_of_its_own():
+    net, x = policy(), np.ones((1, 4), np.float32)
+    for _ in range(3):
+        net.predict(x)
+    other = pickle.loads(pickle.dumps(copy.deepcopy(net)))
+    other[0].W = 0 * other[0].W
+    for _ in range(3):
+        assert not np.array_equal(net.predict(x), other.predict(x))
+
+
+def test_addresses_are_numpys_own():
+    for a in (np.zeros(3), np.zeros((4, 5))[1:, ::2], np.zeros(()), np.empty((0, 2))):
+        assert address(a) == a.ctypes.data
+
+
+# ---------------------------------------------------------------------- one proof for all that are alike
+
+
+def test_a_step_like_a_verified_one_is_not_verified_again(monkeypatch):
+    verified = []
+    verify = programs.Program.verify
+    monkeypatch.setattr(programs.Program, "verify", lambda self: (verified.append(self), verify(self)))
+    monkeypatch.setattr(programs, "_verified", {})
+    x, y = xor()
+
+    def record(activation=mb.ReLU, optimizer=mb.SGD, x=x, y=y, loss=mb.MSELoss, **options):
+        net = mb.Sequential(mb.Linear(2, 10), activation(), mb.Linear(10, 1))
+        return mb.record(net, loss(), optimizer(net.parameters(), **options), x, y)
+
+    record()
+    record(lr=0.3, momentum=0.9)
+    assert len(verified) == 1
+    for number, options in enumerate(
+        (
+            {"activation": mb.Tanh}, {"optimizer": mb.Adam}, {"nesterov": True, "momentum": 0.9}, {"x": x[:2], "y": y[:2]},
+            {"loss": mb.L1Loss}, {"activation": lambda: mb.LeakyReLU(0.1)}, {"activation": lambda: mb.LeakyReLU(0.2)},
+            {"activation": Twice}, {"activation": Twice},
+        ),
+        start=2,
+    ):  # fmt: skip
+        record(**options)
+        assert len(verified) == number
+
+
+def test_memory_that_hangs_together_otherwise_does_not_fit():
+    memory = Memory([1000, 2000, 2040, 1000, 3000], [100, 80, 40, 50, 8])
+    assert memory.fits([5000, 1000, 1040, 5000, 200], [100, 80, 40, 50, 8])
+    assert not memory.fits([5000, 1000, 1040, 5000, 200], [100, 80, 40, 50, 9])  # another size
+    assert not memory.fits([5000, 1000, 1032, 5000, 200], [100, 80, 40, 50, 8])  # elsewhere inside
+    assert not memory.fits([5000, 1000, 1040, 6000, 200], [100, 80, 40, 50, 8])  # two arrays that were one
+    assert not memory.fits([5000, 1000, 1040, 5000, 5050], [100, 80, 40, 50, 8])  # one that was two
+    assert not memory.fits([5000, 1000, 1040, 5000, 1079], [100, 80, 40, 50, 8])
 
 
 def test_a_program_prints_its_step():
@@ -421,24 +422,6 @@ def test_a_profile_leaves_everything_as_it_was(tmp_path):
     pytest.importorskip("matplotlib", reason="draws a picture with matplotlib, which is not installed")
     profile.plot(tmp_path / "profile.png")
     assert (tmp_path / "profile.png").stat().st_size
-
-
-def seeds(number):
-    for seed in range(number):
-        mb.manual_seed(seed)
-        net = mb.Sequential(mb.Linear(2, 6), mb.Tanh(), mb.Dropout(0.1), mb.Linear(6, 1))
-        yield net, mb.MSELoss(), mb.Adam(net.parameters(), lr=0.01)
-
-
-def test_programs_side_by_side_end_as_one_by_one():
-    alone, together = list(seeds(6)), list(seeds(6))
-    losses = mb.run_many([mb.record(*parts, *xor()) for parts in together], 5000)
-    for one, other, noted in zip(alone, together, losses, strict=True):
-        np.testing.assert_array_equal(mb.record(*one, *xor()).run(5000), noted)
-        assert_same(state(one[0], one[2]), state(other[0], other[2]))
-    program = mb.record(*alone[0], *xor())
-    with pytest.raises(ValueError, match="of its own"):
-        mb.run_many([program, program], 1)
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")

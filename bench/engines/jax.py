@@ -15,7 +15,7 @@ import numpy as np
 from jax import lax
 
 from .. import works
-from ..works import Arrays, Operation, TrainingStep, WholeRun
+from ..works import Arrays, Operation, Prediction, TrainingStep, WholeRun
 from . import Running, Unable
 
 Weights = dict[str, jax.Array]
@@ -154,6 +154,17 @@ def whole_run(work: WholeRun) -> Running:
     state, step = training(work)
     x, y = work.data()
     return repeated(state, lambda state, batches: lax.scan(step, state, batches), (jnp.asarray(x), jnp.asarray(y)))
+
+
+def prediction(work: Prediction) -> Running:
+    (weights, _), _ = training(work)
+    x = jnp.asarray(work.data()[0][0])
+    compiled = jax.jit(lambda weights, x: forward(work.layers, weights, x))
+
+    def call() -> jax.Array:
+        return jax.block_until_ready(compiled(weights, x))
+
+    return Running(call, lambda: {"output": np.array(call())})
 
 
 def repeated(state: State, function: Callable[..., Any], data: Any) -> Running:

@@ -10,7 +10,7 @@ import manualbp as mb
 from manualbp_kernels import conv, elementwise, gelu, matmul, pool, relu, sigmoid, softmax
 from manualbp_kernels.window import Window
 
-from ..works import UPDATE_RATE, Array, Operation, TrainingStep, WholeRun
+from ..works import UPDATE_RATE, Array, Operation, Prediction, TrainingStep, WholeRun
 from . import Running, Unable
 
 
@@ -43,6 +43,12 @@ def whole_run(work: WholeRun) -> Running:
         program.run(steps)
 
     return Running(run, net.state_dict)
+
+
+def prediction(work: Prediction) -> Running:
+    (x,), _ = work.data()
+    infer = mb.record(build(work)[0], x=x)
+    return Running(lambda: infer(x), lambda: {"output": infer(x)})
 
 
 def operation(work: Operation) -> Running:

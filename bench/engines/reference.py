@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from manualbp_kernels import backend
 
-from ..works import Arrays, Operation, TrainingStep, WholeRun
+from ..works import Arrays, Operation, Prediction, TrainingStep, WholeRun
 from . import Running, manualbp
 
 
@@ -17,7 +17,22 @@ def training_step(work: TrainingStep) -> Running:
 
 
 def whole_run(work: WholeRun) -> Running:
-    return on_definitions(manualbp.whole_run(work))
+    net, loss, optimizer = manualbp.build(work)
+
+    def run() -> None:
+        for x, y in zip(*work.data(), strict=True):
+            loss(net(x), y)
+            net.zero_grad()
+            net.backward_weights(loss.backward())
+            optimizer.step()
+
+    return on_definitions(Running(run, net.state_dict))
+
+
+def prediction(work: Prediction) -> Running:
+    (x,), _ = work.data()
+    net, _, _ = manualbp.build(work)
+    return on_definitions(Running(lambda: net.predict(x), lambda: {"output": net.predict(x)}))
 
 
 def on_definitions(running: Running) -> Running:

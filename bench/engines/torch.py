@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..works import UPDATE_RATE, Arrays, Operation, TrainingStep, WholeRun
+from ..works import UPDATE_RATE, Arrays, Operation, Prediction, TrainingStep, WholeRun
 from . import Running, Unable
 
 if number := os.environ.get("OMP_NUM_THREADS"):
@@ -57,6 +57,14 @@ def whole_run(work: WholeRun) -> Running:
             step(x, y)
 
     return Running(run, lambda: state(net))
+
+
+def prediction(work: Prediction) -> Running:
+    x = torch.from_numpy(work.data()[0][0])
+    net, _ = training(work)
+    net.eval()
+    call = torch.inference_mode()(lambda: net(x))
+    return Running(call, lambda: {"output": call().numpy()})
 
 
 def state(net: nn.Module) -> Arrays:

@@ -56,25 +56,33 @@ def pointwise(scalar: Callable[..., Any], arrays: int, name: str) -> Jit:
     return loop
 
 
+@jit(reorder=True)
+def total(a):
+    t = 0.0
+    for i in range(a.size):
+        t += a[i]
+    return t
+
+
 def pointwise_sum(scalar: Callable[..., Any], arrays: int, name: str) -> Jit:
-    """As ``pointwise``, 2 or 3 arrays, with the sum of all elements in float64: ``s[0] = Σ out[i]``, in the same pass."""
+    """As ``pointwise``, 2 or 3 arrays, with the sum of all elements in float64: ``s[0] = Σ out[i]``.
+
+    It is a pass of its own: a loop that also writes becomes vectors or not by how far apart its arrays happen to lie, and
+    the order in which they are added, so the bits of the sum, would depend on it.
+    """
     f = jit(scalar, name=f"{name}.scalar")
 
     def loop_2(out, s, a, b, *constants):  # type: ignore[no-untyped-def]
         out, a, b = flat(out), flat(a), flat(b)
-        t = 0.0
         for i in range(out.size):
             out[i] = f(a[i], b[i], *constants)
-            t += out[i]
-        s[0] = t
+        s[0] = total(out)
 
     def loop_3(out, s, a, b, c, *constants):  # type: ignore[no-untyped-def]
         out, a, b, c = flat(out), flat(a), flat(b), flat(c)
-        t = 0.0
         for i in range(out.size):
             out[i] = f(a[i], b[i], c[i], *constants)
-            t += out[i]
-        s[0] = t
+        s[0] = total(out)
 
-    loop: Jit = jit((loop_2, loop_3)[arrays - 2], name=name, reorder=True)
+    loop: Jit = jit((loop_2, loop_3)[arrays - 2], name=name)
     return loop
