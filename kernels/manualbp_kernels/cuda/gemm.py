@@ -245,7 +245,7 @@ def product_grid(product: Product, tile: Tile, dtype: Any, vectors: bool, extra:
         for i in range(high):
             for j in range(wide):
                 sums[i, j] = number(0)
-        row_sum = number(0)
+        row_sum, for_rows = number(0), (number(0), number(0), number(0), number(0))
 
         thread = integer(cuda.threadIdx.x)
         chunks = integer(sizes[4])
@@ -267,19 +267,23 @@ def product_grid(product: Product, tile: Tile, dtype: Any, vectors: bool, extra:
         at_a, at_b = integer(down_tile), integer(b_strip + across_tile)
         other = integer(pair)  # from a place in this pair of strips to the same one in the other
         while left > 0:
+            if row_sums:
+                for_rows = for_rows[0] + next_a[0], for_rows[1] + next_a[1], for_rows[2] + next_a[2], for_rows[3] + next_a[3]
             write_a(strips, to_a, next_a)  # 2
             write_b(strips, to_b, next_b)
             cuda.syncthreads()
             of_a, of_b = step_a(of_a, sizes), step_b(of_b, sizes)
             next_a, next_b = read_a(A, of_a, sizes, of_b), read_b(B, of_b, sizes, of_a)  # 3
             outer_products(integer(0), (sums, a, b, strips, at_a, at_b))  # 4
-            if row_sums:
-                if thread < rows:
-                    for q in range(depth):
-                        row_sum += get(strips, at_a - down_tile + q * a_pitch + thread)
             at_a, at_b, to_a, to_b = integer(at_a + other), integer(at_b + other), integer(to_a + other), integer(to_b + other)
             other, left = integer(-other), integer(left - depth)
 
+        if row_sums:  # each thread has added up its numbers of four rows: the sums of a row meet in its column of a strip
+            write_a(strips, to_a, for_rows)
+            cuda.syncthreads()
+            if thread < rows:
+                for q in range(depth):
+                    row_sum += get(strips, at_a - down_tile + q * a_pitch + thread)
         if chunked:
             tile_number = (part * cuda.gridDim.y + cuda.blockIdx.y) * cuda.gridDim.x + cuda.blockIdx.x
             last, row_sum = add_chunks(partial, tickets, sums, row_sum, chunk, chunks, tile_number)
