@@ -7,7 +7,9 @@ worker.py     … the inside of such a process
 startup.py    what a fresh process costs: import, first step, memory
 curves.py     times against sizes, and their pictures
 report.py     results.json → docs/benchmarks.md and the table of the README
-test_*.py     the same works and engines under pytest-benchmark
+test_works.py the same works and engines under pytest-benchmark
+test_cuda.py  training steps and products on a GPU, beside PyTorch
+cuda/         the kernels for a GPU, compiled and read without one
 
 ``python -m bench`` measures, ``python -m bench --help`` says what else it does.
 """

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
@@ -35,9 +36,11 @@ class OnDevice(Workspace):
 
     Attributes:
         host: the class without it.
+        relu: the ReLU that the container will give this layer's output to; see ``manualbp_kernels/cuda/ahead.py``.
     """
 
     host: ClassVar[type]
+    relu: Any = None
 
     @staticmethod
     def allocate(shape: Shape, dtype: Any) -> Any:
@@ -52,7 +55,12 @@ class OnDevice(Workspace):
         if self.follows and isinstance(args[0], np.ndarray):
             move(self, "cpu")
             return self.forward(*args, **kwargs)  # the host's
-        return super().forward(*self._all_here(args), **kwargs)  # type: ignore[misc]
+        if self.relu is None:
+            return super().forward(*self._all_here(args), **kwargs)  # type: ignore[misc]
+        from manualbp_kernels.cuda.ahead import relu_follows
+
+        with relu_follows(lambda y: self.relu.empty("y", y.shape, y.dtype)):
+            return super().forward(*self._all_here(args), **kwargs)  # type: ignore[misc]
 
     def backward(self, *args: Any, **kwargs: Any) -> Any:
         return super().backward(*self._all_here(args), **kwargs)  # type: ignore[misc]
@@ -78,9 +86,37 @@ def _is_numbers(x: Any) -> bool:
     return hasattr(x, "__cuda_array_interface__")
 
 
+class SequentialOnDevice(OnDevice):
+    """A Sequential, which knows where a ReLU follows: the product before it then computes both."""
+
+    layers: tuple[Any, ...]
+
+    def forward(self, x: Any) -> Any:
+        from manualbp_kernels.cuda import ahead
+
+        pairs = [(one, other) for one, other in pairwise(self.layers) if _fuse(one, other)]
+        for product, relu in pairs:
+            product.relu = relu
+        try:
+            return super().forward(x)
+        finally:
+            ahead.forget()
+            for product, _ in pairs:
+                product.relu = None
+
+
+def _fuse(one: Any, other: Any) -> bool:
+    from .layers import Conv2d, Linear, ReLU
+
+    return getattr(one, "host", None) in (Conv2d, Linear) and getattr(other, "host", None) is ReLU
+
+
 @cache
 def _on_device(host: type) -> type:
-    return type(host.__name__, (OnDevice, host), {"host": host, "__doc__": host.__doc__, "__module__": host.__module__})
+    from .sequential import Sequential
+
+    kind = SequentialOnDevice if issubclass(host, Sequential) else OnDevice
+    return type(host.__name__, (kind, host), {"host": host, "__doc__": host.__doc__, "__module__": host.__module__})
 
 
 def _revive(host: type) -> Any:

@@ -13,6 +13,7 @@ from tolerances import assert_close
 import manualbp as mb
 from manualbp.parameter import runs
 from manualbp_kernels.cuda import DeviceArray
+from manualbp_kernels.cuda.device import launches
 
 pytestmark = pytest.mark.usefixtures("gpu")
 
@@ -173,6 +174,27 @@ def test_a_network_on_the_gpu_is_as_good_as_any(tmp_path):
     assert_equal(net.state_dict(), same)
     assert len(runs(net.astype("float64").parameters())) == 1
     assert "Linear" in net.summary((5, 4))
+
+
+def test_a_relu_is_computed_by_the_product_before_it():
+    """One launch for both, and both arrays; by itself each is what it was, whatever was computed before."""
+    for make, shape in ((lambda: mb.Linear(3, 2), (4, 3)), (lambda: mb.Conv2d(1, 2, 2), (2, 1, 3, 3))):
+        net = mb.Sequential(make(), mb.ReLU())
+        x = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+        middle = net[0](x)
+        expected, dx = net(x), net.backward(middle)
+        net.to("cuda")
+        for _ in range(2):
+            with launches() as made:
+                y = net(x)
+            assert len(made) == 1
+            assert_close(np.asarray(net[1].cache[0]), middle, terms=4)
+            assert_close(np.asarray(y), expected, terms=4)
+            assert_close(np.asarray(net.backward(middle)), dx, terms=4)
+        z = net[0](x)
+        z[...] = -1  # the same memory as before, other numbers
+        assert not np.asarray(net[1](z)).any()
+        np.testing.assert_array_equal(np.asarray(y), np.asarray(net(x)), err_msg="what was given out is overwritten")
 
 
 # ---------------------------------------------------------------------- losses

@@ -52,11 +52,15 @@ def main() -> int:
 
 def document(everything: list[Compiled], wanted: re.Pattern[str]) -> Iterator[str]:
     yield report.heading()
+    yield "### Kernels"
     yield report.kernel_table(everything)
     if wanted.search("matmul_nn"):
+        yield "### Speed of the tile"
         yield report.product_table(everything, [tiles(work) for work in PRODUCTS])
     if not wanted.pattern:
+        yield "### Roofline"
         yield report.roofline_table([roofline(work) for work in (PRODUCTS[0], *OPERATIONS)])
+        yield "### Launches"
         yield report.launches_table([(work.title, step_launches(work)) for work in STEPS])
 
 

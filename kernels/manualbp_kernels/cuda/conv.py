@@ -325,7 +325,7 @@ def conv2d_cuda(y, x, W, b, window):
     here = forward_geometry(window, x.shape, W.shape, y.shape)
     multiply(
         FORWARD, y, W, x, 0.0, O // parts, N * pixels, k, vectors=k % 4 == 0 and aligned(W),
-        whole=pixels % 4 == 0 and aligned(y), extra=PLAIN if b is None else ROW_BIAS, array=b,
+        whole=pixels % 4 == 0 and aligned(y), extra=PLAIN if b is None else ROW_BIAS, array=b, activated=True,
         parts=parts, geometry=here.sizes,
     )  # fmt: skip
 

@@ -154,7 +154,7 @@ class Grid:
             if argument is None or isinstance(argument, np.ndarray):
                 raise TypeError(f"{self.name} takes arrays of the GPU, got a {type(argument).__name__}")
         for made, dry in _noting:
-            made.append(Launch(self, configuration, args))
+            made.append(Launch(self, configuration, tuple(map(_unheld, args))))
             if dry:
                 return
         arguments = [a.handle if isinstance(a, DeviceArray) else a for a in args]
@@ -232,6 +232,11 @@ class Launch(NamedTuple):
     grid: Grid
     configuration: tuple[Any, ...]
     arguments: tuple[Any, ...]
+
+
+def _unheld(argument: Any) -> Any:
+    """The same memory, without holding the array: one that is held would not be used again, and the next launch differ."""
+    return DeviceArray(argument.layout, argument._memory) if isinstance(argument, DeviceArray) else argument
 
 
 _noting: list[tuple[list[Launch], bool]] = []

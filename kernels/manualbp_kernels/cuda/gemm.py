@@ -43,6 +43,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .ahead import rectified, relu_of
 from .device import choose, cuda, device_function, grid, scratch, tickets
 from .memory import ALIGNMENT, get, get_four, put, put_four
 from .reduce import last_block
@@ -116,7 +117,7 @@ SIZES = 6  # m, n, k, the chunk of p, chunks, whether four columns of C are one 
 
 
 @cache
-def product_grid(product: Product, tile: Tile, dtype: Any, vectors: bool, extra: str, chunked: bool) -> Any:
+def product_grid(product: Product, tile: Tile, dtype: Any, vectors: bool, extra: str, chunked: bool, activated: bool) -> Any:
     """The grid that computes ``product`` by such tiles.
 
     With ``vectors`` four numbers of a matrix are read as one, which takes whole fours and aligned arrays. ``extra`` says
@@ -162,7 +163,7 @@ def product_grid(product: Product, tile: Tile, dtype: Any, vectors: bool, extra:
     @device_function
     def write_four(index, state):
         """Four sums side by side, as one access."""
-        C, sums, places, bias, sizes, part, m, n, first_row, first_column, factor = state
+        C, sums, places, bias, R, sizes, part, m, n, first_row, first_column, factor = state
         i, j = integer(index % high), integer(index // high * 4)
         row, column = integer(first_row + i // 4 * row_gap + i % 4), integer(first_column + j // 4 * column_gap)
         if row < m and column < n:
@@ -178,11 +179,13 @@ def product_grid(product: Product, tile: Tile, dtype: Any, vectors: bool, extra:
                 c0, c1, c2, c3 = get_four(C, at)
                 r0, r1, r2, r3 = r0 + factor * c0, r1 + factor * c1, r2 + factor * c2, r3 + factor * c3
             put_four(C, at, r0, r1, r2, r3)
+            if activated:
+                put_four(R, at, relu_of(r0), relu_of(r1), relu_of(r2), relu_of(r3))
 
     @device_function
     def write_one(index, state):
         """One sum."""
-        C, sums, places, bias, sizes, part, m, n, first_row, first_column, factor = state
+        C, sums, places, bias, R, sizes, part, m, n, first_row, first_column, factor = state
         i, j = integer(index % high), integer(index // high)
         row, column = integer(first_row + i // 4 * row_gap + i % 4), integer(first_column + j // 4 * column_gap + j % 4)
         if row < m and column < n:
@@ -195,6 +198,8 @@ def product_grid(product: Product, tile: Tile, dtype: Any, vectors: bool, extra:
             if factor != 0:
                 r += factor * get(C, at)
             put(C, at, r)
+            if activated:
+                put(R, at, relu_of(r))
 
     @device_function
     def leave(index, state):
@@ -236,7 +241,7 @@ def product_grid(product: Product, tile: Tile, dtype: Any, vectors: bool, extra:
     write_fours, write_ones = _unrolled(write_four, high * across), _unrolled(write_one, high * wide)
 
     @device_function
-    def multiply(C, extra, partial, tickets, A, B, sizes, beta):
+    def multiply(C, extra, R, partial, tickets, A, B, sizes, beta):
         strips = cuda.shared.array(pairs, number)
         sums = cuda.local.array((high, wide), number)
         a = cuda.local.array(high, number)
@@ -245,7 +250,7 @@ def product_grid(product: Product, tile: Tile, dtype: Any, vectors: bool, extra:
         for i in range(high):
             for j in range(wide):
                 sums[i, j] = number(0)
-        row_sum = number(0)
+        row_sum, for_rows = number(0), (number(0), number(0), number(0), number(0))
 
         thread = integer(cuda.threadIdx.x)
         chunks = integer(sizes[4])
@@ -259,27 +264,31 @@ def product_grid(product: Product, tile: Tile, dtype: Any, vectors: bool, extra:
         line, p, to_a = spread_a(thread)
         of_a = begin_a(sizes, part, integer(first_row + line), integer(first + p), end)
         line, p, to_b = spread_b(thread)
-        to_b = integer(to_b + b_strip)
+        to_a, to_b = np.int64(to_a), np.int64(to_b + b_strip)
         of_b = begin_b(sizes, part, integer(first_column + line), integer(first + p), end)
         across_tile, down_tile = integer(thread % threads_across * 4), integer(thread // threads_across * 4)
 
         next_a, next_b = read_a(A, of_a, sizes, of_b), read_b(B, of_b, sizes, of_a)  # 1
-        at_a, at_b = integer(down_tile), integer(b_strip + across_tile)
-        other = integer(pair)  # from a place in this pair of strips to the same one in the other
+        at_a, at_b = np.int64(down_tile), np.int64(b_strip + across_tile)
+        other = np.int64(pair)  # from a place in this pair of strips to the same one in the other
         while left > 0:
+            if row_sums:
+                for_rows = for_rows[0] + next_a[0], for_rows[1] + next_a[1], for_rows[2] + next_a[2], for_rows[3] + next_a[3]
             write_a(strips, to_a, next_a)  # 2
             write_b(strips, to_b, next_b)
             cuda.syncthreads()
             of_a, of_b = step_a(of_a, sizes), step_b(of_b, sizes)
             next_a, next_b = read_a(A, of_a, sizes, of_b), read_b(B, of_b, sizes, of_a)  # 3
             outer_products(integer(0), (sums, a, b, strips, at_a, at_b))  # 4
-            if row_sums:
-                if thread < rows:
-                    for q in range(depth):
-                        row_sum += get(strips, at_a - down_tile + q * a_pitch + thread)
-            at_a, at_b, to_a, to_b = integer(at_a + other), integer(at_b + other), integer(to_a + other), integer(to_b + other)
-            other, left = integer(-other), integer(left - depth)
+            at_a, at_b, to_a, to_b = at_a + other, at_b + other, to_a + other, to_b + other
+            other, left = -other, integer(left - depth)
 
+        if row_sums:  # each thread has added up its numbers of four rows: the sums of a row meet in its column of a strip
+            write_a(strips, to_a, for_rows)
+            cuda.syncthreads()
+            if thread < rows:
+                for q in range(depth):
+                    row_sum += get(strips, at_a - down_tile + q * a_pitch + thread)
         if chunked:
             tile_number = (part * cuda.gridDim.y + cuda.blockIdx.y) * cuda.gridDim.x + cuda.blockIdx.x
             last, row_sum = add_chunks(partial, tickets, sums, row_sum, chunk, chunks, tile_number)
@@ -287,7 +296,7 @@ def product_grid(product: Product, tile: Tile, dtype: Any, vectors: bool, extra:
                 return
         row, column = integer(first_row + down_tile), integer(first_column + across_tile)
         find_places(integer(0), (places, sizes, part, column))
-        state = C, sums, places, extra, sizes, part, m, n, row, column, number(beta)
+        state = C, sums, places, extra, R, sizes, part, m, n, row, column, number(beta)
         if sizes[5] != 0:  # 5
             write_fours(integer(0), state)
         else:
@@ -299,26 +308,35 @@ def product_grid(product: Product, tile: Tile, dtype: Any, vectors: bool, extra:
                     row_sum += number(beta) * get(extra, at)
                 put(extra, at, row_sum)
 
-    name = f"{product.name} {extra} {rows}x{columns} {dtype} {'four' if vectors else 'one'}".replace(" ", "_")
+    activation = " relu" if activated else ""
+    name = f"{product.name} {extra}{activation} {rows}x{columns} {dtype} {'four' if vectors else 'one'}".replace(" ", "_")
     if chunked:
 
         @grid(name=f"{name}_chunks")
-        def in_chunks(C, extra, partial, tickets, A, B, sizes, beta):
-            multiply(C, extra, partial, tickets, A, B, sizes, beta)
+        def in_chunks(C, extra, R, partial, tickets, A, B, sizes, beta):
+            multiply(C, extra, R, partial, tickets, A, B, sizes, beta)
 
         return in_chunks
+
+    if activated:
+
+        @grid(name=name)
+        def with_activation(C, extra, R, A, B, sizes, beta):
+            multiply(C, extra, R, C, C, A, B, sizes, beta)
+
+        return with_activation
 
     if extra == PLAIN:
 
         @grid(name=name)
         def plain(C, A, B, sizes, beta):
-            multiply(C, C, C, C, A, B, sizes, beta)
+            multiply(C, C, C, C, C, A, B, sizes, beta)
 
         return plain
 
     @grid(name=name)
     def with_extra(C, extra, A, B, sizes, beta):
-        multiply(C, extra, C, C, A, B, sizes, beta)
+        multiply(C, extra, C, C, C, A, B, sizes, beta)
 
     return with_extra
 
@@ -413,23 +431,27 @@ def no_geometry(depth: int) -> tuple[int, ...]:
 
 def multiply(
     product: Product, C: Any, A: Any, B: Any, beta: float, m: int, n: int, k: int, *, vectors: bool = False,
-    whole: bool = False, extra: str = PLAIN, array: Any = None, parts: int = 1, chunked: bool = True,
+    whole: bool = False, extra: str = PLAIN, array: Any = None, parts: int = 1, chunked: bool = True, activated: bool = False,
     geometry: Callable[[int], tuple[int, ...]] = no_geometry,
 ) -> None:  # fmt: skip
     """C = β C + A B (+ bias) in one launch.
 
-    ``array`` is what ``extra`` speaks of. Whether all fours are whole and aligned the caller knows: of A and B (``vectors``),
-    and of C's rows (``whole``). ``geometry`` gives, for the tile's depth, what stands in ``sizes`` behind the first ones.
+    ``array`` is what ``extra`` speaks of; with ``activated`` a ReLU that follows is computed too, see ``ahead.py``. Whether all
+    fours are whole and aligned the caller knows: of A and B (``vectors``), and of C's rows (``whole``). ``geometry`` gives,
+    for the tile's depth, what stands in ``sizes`` behind the first ones.
     """
     tile, chunk, chunks = plan(m, n, k, parts, chunked)
     blocks = -(-n // tile.columns), -(-m // tile.rows), parts * chunks
     sizes = (m, n, k, chunk, chunks, int(whole), *geometry(tile.depth))
-    launch = product_grid(product, tile, C.dtype, vectors, extra, chunks > 1)[blocks, tile.threads]
+    R, bias = rectified(C) if activated else None, C if array is None else array
+    launch = product_grid(product, tile, C.dtype, vectors, extra, chunks > 1, R is not None)[blocks, tile.threads]
     if chunks > 1:
         tiles = blocks[0] * blocks[1] * parts
         partial = scratch(tiles * chunks * tile.rows * (tile.columns + 1), C.dtype)
-        launch(C, C if array is None else array, partial, tickets(tiles), A, B, sizes, beta)
+        launch(C, bias, C if R is None else R, partial, tickets(tiles), A, B, sizes, beta)
+    elif R is not None:
+        launch(C, bias, R, A, B, sizes, beta)
     elif extra == PLAIN:
         launch(C, A, B, sizes, beta)
     else:
-        launch(C, array, A, B, sizes, beta)
+        launch(C, bias, A, B, sizes, beta)

@@ -140,7 +140,7 @@ def matmul_tn_cuda(C, A, B, beta):
 @linear.cuda
 def linear_cuda(y, x, W, b):
     n, k = y.shape[-1], x.shape[-1]
-    matrices(NT, y, x, W, 0.0, y.size // n, n, k, extra=PLAIN if b is None else COLUMN_BIAS, array=b)
+    matrices(NT, y, x, W, 0.0, y.size // n, n, k, extra=PLAIN if b is None else COLUMN_BIAS, array=b, activated=True)
 
 
 @linear_backward_weights.cuda

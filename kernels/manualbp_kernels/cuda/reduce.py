@@ -39,6 +39,7 @@ def last_block(tickets, at, blocks):
         if drawn[0] == blocks - 1:
             tickets[at] = 0  # for the next launch
     cuda.syncthreads()
+    cuda.threadfence()  # what is read from here on was not fetched before
     return drawn[0] == blocks - 1
 
 
