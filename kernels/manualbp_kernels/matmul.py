@@ -11,6 +11,7 @@ from .cpu.pointwise import PARALLEL_PASS
 from .kernel import kernel
 
 FEW = 4  # rows of C up to which a product is bound by reading B once, and packing it would read it twice
+SHORT = 8  # numbers in a row of which vectors cannot be made
 GRAIN = 32  # columns that stay together when they are shared out: then the same ones are ends of rows for any number of threads
 TINIEST = 1 << 9  # multiplications up to which sums one by one are done before vectors have been set up
 
@@ -137,9 +138,9 @@ def linear_backward_weights_cpu(dW, db, dy, x):
     dw, d, a = flat(dW), flat(dy), flat(x)
     if db is not None:
         add_row_sums(db, d)
-    if m * n * k <= TINIEST:
+    if m * n * k <= TINIEST and m > 1 and k < SHORT:
         add_sums(dw, d, a, m, n, k)
-    elif m <= FEW:
+    elif m * n * k <= TINIEST or m <= FEW:
         add_outer_products(dw, d, a, m, n, k)
     else:
         product(n, k, m, dw, k, d, 1, n, a, k, 1, OUTPUT, dw)
@@ -150,9 +151,11 @@ def add_sums(C, A, B, m, n, k):
     """``add_outer_products``, each sum by itself."""
     for i in range(n):
         for j in range(k):
-            s = C.dtype.type(0)
-            for p in range(m):
-                s += A[p * n + i] * B[p * k + j]
+            s, a, b = C.dtype.type(0), i, j
+            while b < m * k:  # not a range, of which LLVM would make vectors: that takes longer than the sum
+                s += A[a] * B[b]
+                a += n
+                b += k
             C[i * k + j] += s
 
 
