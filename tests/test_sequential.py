@@ -385,9 +385,19 @@ def test_five_steps_of_any_network_are_pytorchs(torch, training):
         assert_close(parameter.value, tensor.detach().numpy(), terms=5 * terms)
 
 
-def test_backward_weights_is_backward_without_the_inputs_gradient():
-    net = mb.Sequential(mb.Reshape(1, 6, 6), mb.Conv2d(1, 3, 3), mb.ReLU(), mb.Flatten(), mb.Linear(48, 2))
-    x = np.random.default_rng(0).standard_normal((4, 36)).astype(np.float32)
+@pytest.mark.parametrize(
+    ("layers", "sample"),
+    [
+        (lambda: (mb.Reshape(1, 6, 6), mb.Conv2d(1, 3, 3), mb.ReLU(), mb.Flatten(), mb.Linear(48, 2)), (36,)),
+        (lambda: (mb.RNN(5, 4), mb.Flatten(), mb.Linear(12, 2)), (3, 5)),
+        (lambda: (mb.LSTM(5, 4, num_layers=2, bidirectional=True), mb.Flatten(), mb.Linear(24, 2)), (3, 5)),
+        (lambda: (mb.GRU(5, 4, bidirectional=True, batch_first=True), mb.Flatten(), mb.Linear(24, 2)), (3, 5)),
+    ],
+    ids=["Conv2d", "RNN", "LSTM", "GRU"],
+)
+def test_backward_weights_is_backward_without_the_inputs_gradient(layers, sample):
+    net = mb.Sequential(*layers())
+    x = np.random.default_rng(0).standard_normal((4, *sample)).astype(np.float32)
     dy = np.ones((4, 2), np.float32)
     net(x)
     net.backward(dy)
@@ -397,5 +407,5 @@ def test_backward_weights_is_backward_without_the_inputs_gradient():
     assert net.backward_weights(dy) is None
     assert all(np.array_equal(p.grad, g) for p, g in zip(net.parameters(), expected, strict=True))
     assert all(layer.cache is None for layer in net)
-    with pytest.raises(RuntimeError, match="in layer 4 of Sequential"):
+    with pytest.raises(RuntimeError, match=f"in layer {len(net) - 1} of Sequential"):
         net.backward_weights(dy)
