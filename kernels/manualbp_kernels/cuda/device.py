@@ -105,7 +105,7 @@ def _check(numba_cuda: Any) -> None:
         raise RuntimeError("no CUDA compiler (NVVM): install it with pip install 'manualbp[cuda]'")
 
 
-def intrinsic(function: Callable[..., Any]) -> Any:
+def intrinsic(function: Any) -> Any:
     """A device function given as LLVM IR, as Numba's decorator of that name makes it."""
     from numba.cuda.extending import intrinsic
 
