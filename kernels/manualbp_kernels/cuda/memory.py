@@ -31,7 +31,8 @@ class Intrinsic(DeviceFunction):
             return self.function
         from numba import types
         from numba.core.errors import TypingError
-        from numba.cuda.extending import intrinsic
+
+        from .device import intrinsic
 
         code, results, emit = self.function.__code__, self.results, self.emit
         names = code.co_varnames[1 : code.co_argcount]
