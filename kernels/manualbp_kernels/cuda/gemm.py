@@ -45,7 +45,7 @@ import numpy as np
 
 from .ahead import rectified, relu_of
 from .device import choose, cuda, device_function, grid, scratch, tickets
-from .memory import ALIGNMENT, get, get_four, put, put_four
+from .memory import ALIGNMENT, align_shared, get, get_four, put, put_four
 from .reduce import last_block
 
 integer = np.int32  # what threads count in; Numba's own would be of 64 bits, of which a GPU makes two instructions
@@ -243,6 +243,7 @@ def product_grid(product: Product, tile: Tile, dtype: Any, vectors: bool, extra:
     @device_function
     def multiply(C, extra, R, partial, tickets, A, B, sizes, beta):
         strips = cuda.shared.array(pairs, number)
+        align_shared(strips, 0)
         sums = cuda.local.array((high, wide), number)
         a = cuda.local.array(high, number)
         b = cuda.local.array(wide, number)
