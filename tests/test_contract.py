@@ -64,6 +64,7 @@ def test_every_kernel_has_a_case():
 def test_every_kernel_has_a_compiled_form_and_a_formula():
     for kernel in KERNELS.values():
         kernel.form("cpu")
+        kernel.form("cuda")
         assert kernel.__doc__, f"{kernel.name} has no formula"
 
 
@@ -185,6 +186,12 @@ def test_only_the_compiling_part_imports_numba(name):
     """No layer, and no kernel file either: they hand their loops to ``cpu`` or ``cuda``."""
     if not re.match(r"manualbp_kernels/(cpu|cuda)/", name):
         assert "numba" not in roots(name)
+
+
+@each_source
+def test_one_file_imports_numba_cuda(name):
+    if name != "manualbp_kernels/cuda/device.py":
+        assert not [module for module in imports(name) if module.startswith("numba.cuda")]
 
 
 @each_source

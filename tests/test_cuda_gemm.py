@@ -13,7 +13,8 @@ import manualbp as mb
 from manualbp_kernels import KERNELS
 from manualbp_kernels.cuda.conv import _phases
 from manualbp_kernels.cuda.device import launches, simulated
-from manualbp_kernels.cuda.gemm import CHUNK, LARGE, SMALL, TILES, Tile, plan
+from manualbp_kernels.cuda.gemm import Tile
+from manualbp_kernels.cuda.multiply import CHUNK, FLAT, LARGE, SMALL, TILES, plan
 from manualbp_kernels.window import Window
 
 pytestmark = pytest.mark.usefixtures("gpu")
@@ -135,7 +136,7 @@ def test_chunks_cover_p_once(m, n, k, parts, cut):
     assert cut or chunks == 1
 
 
-@pytest.mark.parametrize("tile", [LARGE, SMALL, *TILES])
+@pytest.mark.parametrize("tile", [LARGE, FLAT, SMALL, *TILES])
 def test_tiles_fit_their_threads(tile):
     """Each thread carries at most one four of either strip a step, squares share the tile out, and rows have a thread each."""
     assert tile.rows * tile.columns == tile.threads * 16 * tile.down * tile.across

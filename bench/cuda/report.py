@@ -111,11 +111,11 @@ def _percent(part: float) -> str:
 
 
 def launches_table(steps: Sequence[tuple[str, Sequence[Launch]]]) -> str:
-    """Rows (title, launches of a training step)."""
+    """Rows (title, launches of a training step), and from which files they come."""
     rows = []
     for title, launches in steps:
-        kinds = Counter(launch.grid.name for launch in launches)
-        said = ", ".join(f"{name} × {count}" if count > 1 else name for name, count in kinds.items())
+        files = Counter(launch.grid.name.partition(".")[0] for launch in launches)
+        said = ", ".join(f"{count} {name}" for name, count in files.most_common())
         rows.append([title, str(len(launches)), said])
     return table(["one training step", "launches", "of"], rows)
 

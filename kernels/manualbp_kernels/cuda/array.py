@@ -224,14 +224,14 @@ def _address_of(memory: Any) -> int:
 
 
 def _handle(array: DeviceArray) -> Any:
-    from .device import module, simulated
+    from .device import module, simulated, simulated_array
 
     if simulated():
-        from numba.cuda.simulator.cudadrv.devicearray import FakeCUDAArray
-
-        return FakeCUDAArray(array.layout)
+        return simulated_array(array.layout)
     # The owner is the memory and not the array: an array that held itself would never be unshared, see manualbp/workspace.py.
-    return module().from_cuda_array_interface(array.__cuda_array_interface__, owner=array._memory, sync=False)
+    about = array.__cuda_array_interface__
+    del about["stream"]  # with one of its own the array would be copied behind the launches' back
+    return module().from_cuda_array_interface(about, owner=array._memory, sync=False)
 
 
 def _to_host(array: DeviceArray) -> Any:

@@ -29,9 +29,10 @@ import numpy as np
 
 from ..conv import conv2d, conv2d_backward_weights, conv2d_input_gradient, conv2d_weight_gradient, sum_channels
 from .device import THREADS, cuda, device_function, grid
-from .gemm import PLAIN, ROW_BIAS, ROW_SUMS, SIZES, Operand, Product, Tile, aligned, integer, multiply
+from .gemm import PLAIN, ROW_BIAS, ROW_SUMS, SIZES, Operand, Product, Tile, integer
 from .matmul import LIKE_A_MATRIX, M, along_p, whole_matrix
 from .memory import get
+from .multiply import aligned, multiply
 from .reduce import block_sum
 
 FAR = 1 << 28  # the row of a pixel or tap that is not there: outside every image

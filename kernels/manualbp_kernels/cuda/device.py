@@ -105,6 +105,20 @@ def _check(numba_cuda: Any) -> None:
         raise RuntimeError("no CUDA compiler (NVVM): install it with pip install 'manualbp[cuda]'")
 
 
+def intrinsic(function: Any) -> Any:
+    """A device function given as LLVM IR, as Numba's decorator of that name makes it."""
+    from numba.cuda.extending import intrinsic
+
+    return intrinsic(function)
+
+
+def simulated_array(layout: Any) -> Any:
+    """Memory of the host as the simulator takes it for a launch."""
+    from numba.cuda.simulator.cudadrv.devicearray import FakeCUDAArray
+
+    return FakeCUDAArray(layout)
+
+
 def _thread_context() -> Any:
     if not simulated():
         return None

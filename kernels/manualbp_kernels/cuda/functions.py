@@ -49,7 +49,7 @@ def sign(x):
 @cache
 def _like() -> Any:
     """``like(x, constant)``: the constant in the type of x."""
-    from numba.cuda.extending import intrinsic
+    from .device import intrinsic
 
     @intrinsic
     def cast(typing: Any, x: Any, constant: Any) -> Any:

@@ -43,9 +43,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .ahead import rectified, relu_of
-from .device import choose, cuda, device_function, grid, scratch, tickets
-from .memory import ALIGNMENT, get, get_four, put, put_four
+from .ahead import relu_of
+from .device import cuda, device_function, grid
+from .memory import align_shared, get, get_four, put, put_four
 from .reduce import last_block
 
 integer = np.int32  # what threads count in; Numba's own would be of 64 bits, of which a GPU makes two instructions
@@ -103,12 +103,6 @@ class Product(NamedTuple):
 
 PLAIN, ROW_BIAS, COLUMN_BIAS, ROW_SUMS = "plain", "row bias", "column bias", "row sums"  # what comes with C
 
-LARGE = Tile(128, 128, 8, 2, 2)
-FLAT = Tile(32, 128, 8, 1, 1)  # few filters, many pixels
-SMALL = Tile(64, 64, 16, 1, 1)  # enough blocks from a small C
-TILES = choose({LARGE: 1.0, FLAT: 0.6, SMALL: 0.7}, {Tile(16, 16, 4, 1, 1): 1.0})  # and the speed of each, about
-WAVE = choose(216, 6)  # blocks that fill a GPU: two for each of an A100's multiprocessors
-CHUNK = choose(256, 12)  # no block's share of p is smaller
 PAD = 4  # numbers after each row of a strip: then four along p go to different memory banks, too
 SIZES = 6  # m, n, k, the chunk of p, chunks, whether four columns of C are one access; then geometry
 
@@ -243,6 +237,7 @@ def product_grid(product: Product, tile: Tile, dtype: Any, vectors: bool, extra:
     @device_function
     def multiply(C, extra, R, partial, tickets, A, B, sizes, beta):
         strips = cuda.shared.array(pairs, number)
+        align_shared(strips, 0)
         sums = cuda.local.array((high, wide), number)
         a = cuda.local.array(high, number)
         b = cuda.local.array(wide, number)
@@ -390,68 +385,3 @@ def _unrolled(f: Any, times: int) -> Any:
         rest(integer(index + middle), state)
 
     return both
-
-
-# ---------------------------------------------------------------------- the launch
-
-
-class Plan(NamedTuple):
-    """The tile, and into how many chunks p is cut."""
-
-    tile: Tile
-    chunk: int
-    chunks: int
-
-
-@cache
-def plan(m: int, n: int, k: int, parts: int, chunked: bool) -> Plan:
-    """For products of m × k by k × n numbers, so many of them: the tile that wastes least, with blocks to fill a GPU."""
-    most = max(1, k // CHUNK) if chunked else 1
-
-    def rate(tile: Tile) -> float:
-        blocks = -(-m // tile.rows) * -(-n // tile.columns) * parts
-        used = m * n / (-(-m // tile.rows) * tile.rows * -(-n // tile.columns) * tile.columns)
-        return used * TILES[tile] * min(1.0, blocks * most / WAVE)
-
-    tile = max(TILES, key=rate)
-    blocks = -(-m // tile.rows) * -(-n // tile.columns) * parts
-    chunks = max(1, min(WAVE // blocks, most))
-    chunk = -(-k // chunks // tile.depth) * tile.depth
-    return Plan(tile, chunk, max(1, -(-k // chunk)) if chunk else 1)
-
-
-def aligned(*arrays: Any) -> bool:
-    """Whether each array begins where four numbers can be read as one."""
-    return all(array.address % ALIGNMENT == 0 for array in arrays)
-
-
-def no_geometry(depth: int) -> tuple[int, ...]:
-    return ()
-
-
-def multiply(
-    product: Product, C: Any, A: Any, B: Any, beta: float, m: int, n: int, k: int, *, vectors: bool = False,
-    whole: bool = False, extra: str = PLAIN, array: Any = None, parts: int = 1, chunked: bool = True, activated: bool = False,
-    geometry: Callable[[int], tuple[int, ...]] = no_geometry,
-) -> None:  # fmt: skip
-    """C = β C + A B (+ bias) in one launch.
-
-    ``array`` is what ``extra`` speaks of; with ``activated`` a ReLU that follows is computed too, see ``ahead.py``. Whether all
-    fours are whole and aligned the caller knows: of A and B (``vectors``), and of C's rows (``whole``). ``geometry`` gives,
-    for the tile's depth, what stands in ``sizes`` behind the first ones.
-    """
-    tile, chunk, chunks = plan(m, n, k, parts, chunked)
-    blocks = -(-n // tile.columns), -(-m // tile.rows), parts * chunks
-    sizes = (m, n, k, chunk, chunks, int(whole), *geometry(tile.depth))
-    R, bias = rectified(C) if activated else None, C if array is None else array
-    launch = product_grid(product, tile, C.dtype, vectors, extra, chunks > 1, R is not None)[blocks, tile.threads]
-    if chunks > 1:
-        tiles = blocks[0] * blocks[1] * parts
-        partial = scratch(tiles * chunks * tile.rows * (tile.columns + 1), C.dtype)
-        launch(C, bias, C if R is None else R, partial, tickets(tiles), A, B, sizes, beta)
-    elif R is not None:
-        launch(C, bias, R, A, B, sizes, beta)
-    elif extra == PLAIN:
-        launch(C, A, B, sizes, beta)
-    else:
-        launch(C, bias, A, B, sizes, beta)

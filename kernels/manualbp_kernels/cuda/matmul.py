@@ -9,8 +9,9 @@ from typing import Any
 
 from ..matmul import linear, linear_backward_weights, matmul_nn, matmul_nt, matmul_tn, sum_rows
 from .device import choose, cuda, device_function, grid
-from .gemm import COLUMN_BIAS, PLAIN, ROW_SUMS, Operand, Product, Tile, aligned, integer, multiply
+from .gemm import COLUMN_BIAS, PLAIN, ROW_SUMS, Operand, Product, Tile, integer
 from .memory import get, get_four
+from .multiply import aligned, multiply
 
 # ---------------------------------------------------------------------- a matrix as an operand
 
