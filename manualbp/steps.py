@@ -70,7 +70,8 @@ class Steps:
                 raise CannotRecord(f"fewer than {WORTH_RECORDING} steps")
             if reason := unrecordable((*job.net.modules(), job.loss, job.optimizer)):
                 raise CannotRecord(reason)
-            self.data = Data(x, y, whole=not job.shuffle and self.batches == 1, epochs=self.room)
+            whole = not job.shuffle and self.batches == 1
+            self.data = Data(x, y, whole, epochs=1 if whole else self.room)
             self.path = "replayed"
         except CannotRecord as error:
             self.path = f"stepwise: {error}"
