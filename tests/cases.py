@@ -203,7 +203,7 @@ def _product(left, right):
     """A matrix product; ``left`` and ``right`` say where the sizes (i, j, p) go."""
 
     def arguments(d):
-        size = dict(zip("ijp", d.sizes(3), strict=True))
+        size = dict(zip("ijp", d.sizes(3, 40), strict=True))
         C, beta = d.accumulator(size["i"], size["j"])
         return C, d(*(size[s] for s in left)), d(*(size[s] for s in right)), beta
 
@@ -211,12 +211,12 @@ def _product(left, right):
 
 
 def _linear(d):
-    N, I, O = d.sizes(3)
+    N, I, O = d.sizes(3, 40)
     return d.unwritten(N, O), d(N, I), d(O, I), d.maybe(d(O))
 
 
 def _linear_backward_weights(d):
-    N, I, O = d.sizes(3)
+    N, I, O = d.sizes(3, 40)
     return d(O, I), d.maybe(d(O)), d(N, O), d(N, I)
 
 
@@ -357,7 +357,7 @@ def _put_step(d):
 
 def _recurrent(d, gates):
     """T, N, H, and a function that makes W and b; few steps, so that whole numbers stay small."""
-    T, N, H = d.pick(1, 3), d.pick(1, 4), d.pick(1, 6)
+    T, N, H = d.pick(1, 3), d.pick(1, 9), d.pick(1, 13)
     return T, N, H, d(gates * H, H), d.maybe(d(gates * H))
 
 
