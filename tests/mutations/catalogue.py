@@ -124,7 +124,8 @@ KERNELS = _of(
     ("matmul.py", "Linear", "dW += dy.T @ x", "dW[...] = dy.T @ x", "the weights' gradient is overwritten, not accumulated"),
     ("matmul.py", "Linear", "db += dy.sum(axis=0)", "db += dy[0]", "the bias gradient is that of the first sample"),
     ("matmul.py", "Linear", "db += dy.sum(axis=0)", "db += dy.mean(axis=0)", "the bias gradient is an average"),
-    ("matmul.py", "RNN", "dW += dy.T @ x", "dW += dy[-1:].T @ x[-1:]", "the weights' gradient is that of the last step and sample"),
+    ("matmul.py", "RNN", "dW += dy.T @ x", "dW += dy[-1:].T @ x[-1:]",
+     "the weights' gradient is that of the last step and sample"),
     ("conv.py", "Conv2d", "\"ngohw,ngcijhw->gocij\", by_group, patches, optimize=True).reshape(dW.shape)",
      "\"ngohw,ngcijhw->gocij\", by_group, patches, optimize=True).reshape(dW.shape) / len(x)",
      "filters' gradient averaged over "
