@@ -2,8 +2,8 @@
 
     operation(work)   training_step(work)   whole_run(work)   → Running
 
-A further engine, or another way to use one, is a further file and a line in ``TITLES``. ``cuda.py`` and ``torch_cuda.py`` are no
-such lines: they have a ``clock`` of their own, the GPU's, and ``test_cuda.py`` uses them.
+A further engine, or another way to use one, is a further file and a line in ``TITLES``. ``cuda.py`` and ``torch_cuda.py`` are
+used by ``test_cuda.py`` alone: they have a ``clock`` of their own, the GPU's.
 """
 
 from __future__ import annotations
