@@ -1,9 +1,9 @@
 """The engines. Each file here has, for the kinds of work that it can do, a function of that kind's name:
 
-    operation(work)   training_step(work)   whole_run(work)   prediction(work)   → Running
+    operation(work)   training_step(work)   whole_run(work)   → Running
 
 A further engine, or another way to use one, is a further file and a line in ``TITLES``. ``cuda.py`` and ``torch_cuda.py`` are
-no such lines: they have a ``clock`` of their own, the GPU's, and ``test_cuda.py`` uses them.
+used by ``test_cuda.py`` alone: they have a ``clock`` of their own, the GPU's.
 """
 
 from __future__ import annotations
