@@ -1,6 +1,6 @@
 """The engines. Each file here has, for the kinds of work that it can do, a function of that kind's name:
 
-    operation(work)   training_step(work)   whole_run(work)   → Running
+    operation(work)   training_step(work)   whole_run(work)   prediction(work)   → Running
 
 A further engine, or another way to use one, is a further file and a line in ``TITLES``. ``cuda.py`` and ``torch_cuda.py`` are
 used by ``test_cuda.py`` alone: they have a ``clock`` of their own, the GPU's.
