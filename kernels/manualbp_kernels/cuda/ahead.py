@@ -6,6 +6,7 @@ arrays, and ``relu``, called right after it as always, finds its work done.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,31 +17,44 @@ from .pointwise import pointwise
 
 Place = Callable[[Any], Any]  # a product's output → where its ReLU shall lie
 
-_place: list[Place] = []
-_done: list[tuple[int, int]] = []  # addresses of relu's output and input
+
+class _Known(threading.local):
+    """What each Python thread knows.
+
+    Attributes:
+        place: where the ReLU that follows is to lie.
+        done: the addresses of output and input of a ReLU that was computed ahead.
+    """
+
+    place: Place | None = None
+    done: tuple[int, int] | None = None
+
+
+_known = _Known()
 
 
 @contextmanager
 def relu_follows(place: Place) -> Iterator[None]:
     """What the first product inside writes goes through ReLU next, and nobody touches it in between."""
-    _place[:], _done[:] = [place], []
+    _known.place, _known.done = place, None
     try:
         yield
     finally:
-        _place.clear()
+        _known.place = None
 
 
 def forget() -> None:
     """What was computed ahead and not asked for is not to be found later."""
-    _done.clear()
+    _known.done = None
 
 
 def rectified(y: Any) -> Any:
     """For a product that writes y: where ReLU(y) is to be written too, or None."""
-    if not _place:
+    place, _known.place = _known.place, None
+    if place is None:
         return None
-    z = _place.pop()(y)
-    _done.append((z.address, y.address))
+    z = place(y)
+    _known.done = z.address, y.address
     return z
 
 
@@ -55,6 +69,6 @@ _relu = pointwise(relu_scalar, 1, "relu")
 
 @relu.cuda
 def relu_cuda(y, x):
-    if not _done or (y.address, x.address) not in _done:
+    if _known.done is None or (y.address, x.address) != _known.done:
         _relu(y, x)
-    _done.clear()
+    _known.done = None
