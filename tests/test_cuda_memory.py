@@ -1,4 +1,7 @@
-"""What the simulator can see and a GPU would not say: races, and accesses outside an array."""
+"""What the simulator can see and a GPU would not say: races, and accesses outside an array. And what it forgives."""
+
+import dis
+from types import FunctionType
 
 import numpy as np
 import pytest
@@ -6,7 +9,10 @@ from cases import KERNELS as CASES
 from cases import Draw
 from simulator import ORDERS, Divergence, Race, scheduled
 
+import manualbp as mb
 from manualbp_kernels import KERNELS
+from manualbp_kernels.cpu import functions, like
+from manualbp_kernels.cpu.jit import Jit
 from manualbp_kernels.cuda import DeviceArray, device
 from manualbp_kernels.cuda.device import cuda, device_function, grid
 from manualbp_kernels.cuda.memory import get
@@ -251,3 +257,45 @@ def test_a_touched_band_is_found(bands):
     with pytest.raises(AssertionError, match=r"beside an array of shape \(2, 3\)"):
         bands.assert_untouched()
     assert np.asarray(y).sum() == 0
+
+
+# ---------------------------------------------------------------------- what the simulator forgives
+
+
+def assert_callable_on_device(function, seen):
+    names = [each.argval for each in dis.get_instructions(function) if each.opname == "LOAD_GLOBAL"]
+    values = [function.__globals__.get(name) for name in names] + [c.cell_contents for c in function.__closure__ or ()]
+    for value in values:
+        assert not isinstance(value, FunctionType) or value in (like.like, functions.exp, functions.tanh), (
+            f"{function.__qualname__} calls {value.__qualname__}, which is no device_function"
+        )
+        if type(value) in (device.DeviceFunction, Jit) and value not in seen:
+            seen.add(value)
+            assert_callable_on_device(value.function, seen)
+
+
+def test_grids_call_what_can_be_compiled_only():
+    """A plain Python function is called by a simulated thread, and is an error for Numba's compiler."""
+    for name in KERNELS:
+        with device.launches(dry=True):
+            run(name, case(name, 0))
+    net = mb.Sequential(mb.Linear(3, 4), mb.ReLU()).to("cuda")  # a product that computes a ReLU with it
+    with device.launches(dry=True) as made:
+        net(np.ones((2, 3), np.float32))
+    assert any("relu" in launch.grid.name for launch in made)
+    for each in list(device.GRIDS.values()):
+        assert_callable_on_device(each.function, set())
+
+
+def helper(x):
+    return x
+
+
+@device_function
+def calls_a_helper(x):
+    return helper(x)
+
+
+def test_a_plain_function_is_found():
+    with pytest.raises(AssertionError, match="calls_a_helper calls helper, which is no device_function"):
+        assert_callable_on_device(calls_a_helper.function, set())
