@@ -119,6 +119,12 @@ def document(results: Results, pictures: Sequence[tuple[Curve, Path]] = ()) -> s
     return "\n\n".join(part for part in (*opening(results), *sections(results), *closing(results, pictures)) if part) + "\n"
 
 
+def turns(results: Results) -> str:
+    """How many turns the engines have had: of some works, such as those of curves, fewer."""
+    counts = {len(record["seconds"]) for record in results["records"] if record["seconds"]} or {0}
+    return " to ".join(map(str, sorted({min(counts), max(counts)})))
+
+
 def opening(results: Results) -> Iterator[str]:
     machine, pace = results["machine"], results["pace"]
     versions = ", ".join(f"{TITLES.get(name, name)} {version}" for name, version in machine["versions"].items())
@@ -134,7 +140,7 @@ How it was measured. Every engine computes the same: same data, same initial wei
 its weights after the first steps (the result, for an operation) are compared with those of manualbp's NumPy definitions, and
 an engine that disagrees is listed below instead of timed. Each engine has one process per number of threads, with as many
 cores as threads. One process works while all others sleep, {1000 * pace["pause"]:.0f} ms apart, in an order that rotates. A
-turn is at least {1000 * pace["seconds"]:.0f} ms of repeated steps after warming up; the median of {pace["turns"]} turns is
+turn is at least {1000 * pace["seconds"]:.0f} ms of repeated steps after warming up; the median of {turns(results)} turns is
 quoted, ± half the distance of the quartiles, with the number of threads in brackets: of 1 and {machine["cores"]} the one that
 the engine is fastest with, if the table does not fix it. Compilation is outside the clock and stands under *Starting*.
 PyTorch is eager, JAX is `jit`, scikit-learn is `partial_fit`. Times drift from machine to machine and from day to day:
