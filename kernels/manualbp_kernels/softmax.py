@@ -5,7 +5,10 @@ One group of K values is one column [a, :, b]; any axis of any array is the midd
 
 import numpy as np
 
+from .cpu.flat import flat
 from .cpu.functions import exp
+from .cpu.jit import jit, num_threads, prange
+from .cpu.pointwise import PARALLEL_PASS
 from .kernel import kernel
 
 
@@ -19,6 +22,9 @@ def softmax(y, x):
 @softmax.cpu
 def softmax_cpu(y, x):
     outer, K, inner = x.shape
+    if inner == 1:
+        each_row(flat(y), flat(x), K, False)
+        return
     for a in range(outer):
         for b in range(inner):
             largest = x[a, 0, b]
@@ -60,6 +66,9 @@ def log_softmax(y, x):
 @log_softmax.cpu
 def log_softmax_cpu(y, x):
     outer, K, inner = x.shape
+    if inner == 1:
+        each_row(flat(y), flat(x), K, True)
+        return
     for a in range(outer):
         for b in range(inner):
             largest = x[a, 0, b]
@@ -90,3 +99,70 @@ def log_softmax_backward_cpu(dx, dy, y):
                 total += dy[a, k, b]
             for k in range(K):
                 dx[a, k, b] = dy[a, k, b] - exp(y[a, k, b]) * total
+
+
+# ---------------------------------------------------------------------- groups that are rows: loops that become vectors
+
+
+@jit
+def each_row(y, x, K, logarithm):
+    """``softmax`` or ``log_softmax`` of the rows of K numbers of two flat arrays."""
+    if x.size < PARALLEL_PASS or num_threads() == 1:
+        some_rows(y, x, K, logarithm, 0, x.size // K)
+    else:
+        parallel_rows(y, x, K, logarithm)
+
+
+@jit(parallel=True)
+def parallel_rows(y, x, K, logarithm):
+    threads, rows = num_threads(), x.size // K
+    for t in prange(threads):
+        some_rows(y, x, K, logarithm, t * rows // threads, (t + 1) * rows // threads)
+
+
+@jit
+def some_rows(y, x, K, logarithm, first, last):
+    for r in range(first, last):
+        row, result = x[r * K : (r + 1) * K], y[r * K : (r + 1) * K]
+        largest = largest_of(row)
+        if logarithm:
+            for k in range(K):
+                result[k] = row[k] - largest
+            log_total = np.log(sum_of_powers(result))
+            for k in range(K):
+                result[k] -= log_total
+        else:
+            for k in range(K):
+                result[k] = exp(row[k] - largest)
+            total = sum_of(result)
+            for k in range(K):
+                result[k] /= total
+
+
+@jit
+def largest_of(row):
+    """The largest number of a row, in four runs side by side."""
+    a = b = c = d = row[0]
+    whole = len(row) - len(row) % 4
+    for k in range(0, whole, 4):
+        a, b, c, d = max(a, row[k]), max(b, row[k + 1]), max(c, row[k + 2]), max(d, row[k + 3])
+    for k in range(whole, len(row)):
+        a = max(a, row[k])
+    return max(max(a, b), max(c, d))
+
+
+@jit(reorder=True)
+def sum_of(row):
+    total = row.dtype.type(0)
+    for k in range(len(row)):
+        total += row[k]
+    return total
+
+
+@jit(reorder=True)
+def sum_of_powers(row):
+    """Σ_k e^row[k]"""
+    total = row.dtype.type(0)
+    for k in range(len(row)):
+        total += exp(row[k])
+    return total
