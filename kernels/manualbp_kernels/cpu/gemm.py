@@ -189,10 +189,10 @@ def pack(packed, at, panel, S, s0, s_row, s_step, k, n):
 def pack_panel(packed, at, panel, S, s0, s_row, s_step, k, n, there):
     """S[s0 + p·s_row + j·s_step] at packed[at + p·panel + j], p < k, j < n, where ``there`` ≥ n columns can be read.
 
-    A row is written by whole vectors; what is too much the next row overwrites.
+    A row is written by whole vectors, its end first: what is too much the next row's beginning overwrites.
     """
     width = BYTES // S.itemsize
-    for v in range(0, n, width):
+    for v in range((n - 1) // width * width, -1, -width):
         to, of, columns = at + v, s0 + v * s_step, min(width, there - v)
         if s_step == 1:
             copy_rows(packed, to, panel, S, of, s_row, k, columns)
