@@ -51,6 +51,24 @@ def test_compiled_equals_definition(name, dtype, data, seed, whole):
     assert_agree(kernel, case, case.arguments(draw), kernel.form("cpu"), whole)
 
 
+@each_dtype
+@pytest.mark.parametrize(("m", "n", "k"), [(131, 133, 137), (257, 70, 530), (70, 257, 530), (530, 257, 257), (37, 1030, 19)])
+def test_products_of_any_size_equal_their_definitions(m, n, k, dtype):
+    """Beyond the sizes at which A and B are packed and the sum over p is cut, none a multiple of a tile: to the bit."""
+    draw = Draw(np.random.default_rng(0), dtype, whole=True)
+    products = {
+        "matmul_nn": (draw(m, n), draw(m, k), draw(k, n), 1.0),
+        "matmul_nt": (draw(m, n), draw(m, k), draw(n, k), 1.0),
+        "matmul_tn": (draw(m, n), draw(k, m), draw(k, n), 1.0),
+        "linear": (draw.unwritten(m, n), draw(m, k), draw(n, k), draw(n)),
+        "linear_backward_weights": (draw(m, n), draw(m), draw(k, m), draw(k, n)),
+    }
+    for name, arguments in products.items():
+        expected, actual = run(KERNELS[name].definition, arguments), run(KERNELS[name].form("cpu"), arguments)
+        for one, other in zip(expected, actual, strict=True):
+            np.testing.assert_array_equal(other, one, err_msg=name)
+
+
 def side_by_side(arguments, backwards, gap):
     """Copies of the arrays, ``gap`` bytes apart, the first one first or last."""
     places = [i for i, a in enumerate(arguments) if isinstance(a, np.ndarray)]

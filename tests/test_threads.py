@@ -52,15 +52,16 @@ def test_the_same_bits_for_any_number_of_threads():
     assert same(results[0], results[2])
 
 
-@pytest.mark.parametrize(("m", "n", "k"), [(1, 301, 523), (3, 1000, 131), (70, 133, 129), (331, 65, 100)])
-def test_products_have_the_same_bits_for_any_number_of_threads(m, n, k):
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("m", "n", "k"), [(1, 301, 523), (3, 1000, 131), (70, 133, 129), (331, 65, 100), (530, 257, 257)])
+def test_products_have_the_same_bits_for_any_number_of_threads(m, n, k, dtype):
     """Few rows and many, none a multiple of anything: each share has ragged ends of its own."""
     rng = np.random.default_rng(0)
-    x, W, b = (rng.standard_normal(shape).astype(np.float32) for shape in ((m, k), (n, k), (n,)))
+    x, W, b = (rng.standard_normal(shape).astype(dtype) for shape in ((m, k), (n, k), (n,)))
     results = []
     for number in (1, 2, 3):
         mb.set_num_threads(number)
-        y, dx, dW, db = np.empty((m, n), np.float32), np.empty_like(x), np.zeros_like(W), np.zeros_like(b)
+        y, dx, dW, db = np.empty((m, n), dtype), np.empty_like(x), np.zeros_like(W), np.zeros_like(b)
         linear(y, x, W, b)
         matmul_nn(dx, y, W, 0.0)
         linear_backward_weights(dW, db, y, x)
