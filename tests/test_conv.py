@@ -145,13 +145,14 @@ GEOMETRIES = {
 }
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("images", [1, 3, 13])
 @pytest.mark.parametrize("geometry", GEOMETRIES)
-def test_large_ones_equal_the_definition_for_any_number_of_threads(geometry, images):
+def test_large_ones_equal_the_definition_for_any_number_of_threads(geometry, images, dtype):
     """In integers: the loops share images, or filters where images are few, and some geometries have loops of their own."""
-    conv, rng, results = GEOMETRIES[geometry], np.random.default_rng(0), []
+    conv, rng, results = GEOMETRIES[geometry].astype(dtype), np.random.default_rng(0), []
     conv.W, conv.b = rng.integers(-2, 3, conv.W.shape), rng.integers(-2, 3, conv.b.shape)
-    x = rng.integers(-2, 3, (images, conv.in_channels, 21, 19)).astype(np.float32)
+    x = rng.integers(-2, 3, (images, conv.in_channels, 21, 19)).astype(dtype)
     before = mb.get_num_threads()
     for backend, threads in (("reference", 1), ("fast", 1), ("fast", 2), ("fast", 3)):
         mb.set_num_threads(threads)

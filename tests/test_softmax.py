@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from tolerances import assert_close
 
 import manualbp as mb
 
@@ -53,3 +54,22 @@ def test_an_axis_that_is_not_there():
         mb.Softmax(2)(np.ones((2, 3)))
     with pytest.raises(ValueError, match="LogSoftmax: dim must be an integer, got 'last'"):
         mb.LogSoftmax("last")
+
+
+@pytest.mark.parametrize("layer", [mb.Softmax(), mb.LogSoftmax()], ids=repr)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_many_rows_equal_the_definition_for_any_number_of_threads(layer, dtype):
+    """Of 257 numbers, whose ends are no whole vectors; a NaN spoils its own row, and no other."""
+    x = np.random.default_rng(0).standard_normal((301, 257)).astype(dtype)
+    x[7, 3], x[8] = np.nan, -np.inf
+    with mb.backend("reference"), np.errstate(invalid="ignore"):
+        expected = layer(x).copy()
+    before, results = mb.get_num_threads(), []
+    for threads in (1, 2, 3):
+        mb.set_num_threads(threads)
+        results.append(layer(x).copy())
+    mb.set_num_threads(before)
+    assert np.isnan(results[0]).any(axis=1).nonzero()[0].tolist() == [7, 8]
+    assert_close(results[0], expected, terms=257)
+    for other in results[1:]:
+        np.testing.assert_array_equal(other, results[0])
