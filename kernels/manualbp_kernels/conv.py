@@ -37,7 +37,7 @@ from .cpu.patches import (
     unpack,
     zeros_around,
 )  # fmt: skip
-from .cpu.pointwise import PARALLEL_PASS
+from .cpu.pointwise import PARALLEL_PASS, sum_of
 from .cpu.simd import ROWS
 from .kernel import kernel
 from .matmul import scale
@@ -383,7 +383,7 @@ def add_channels(s, x, first, last):
     planes = x.reshape(N, C, H * W)
     for n in range(N):
         for c in range(first, last):
-            s[c] += sum_plane(planes[n, c])
+            s[c] += sum_of(planes[n, c])
 
 
 @jit(parallel=True)
@@ -407,11 +407,3 @@ def conv2d_backward_weights_cpu(dW, db, x, dy, window):
     conv2d_weight_gradient_cpu(dW, x, dy, window, 1.0)
     if db is not None:
         sum_channels_cpu(db, dy, 1.0)
-
-
-@jit(reorder=True)
-def sum_plane(x):
-    total = x.dtype.type(0)
-    for i in range(x.size):
-        total += x[i]
-    return total

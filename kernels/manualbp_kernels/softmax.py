@@ -8,7 +8,7 @@ import numpy as np
 from .cpu.flat import flat
 from .cpu.functions import exp
 from .cpu.jit import jit, num_threads, prange
-from .cpu.pointwise import PARALLEL_PASS
+from .cpu.pointwise import PARALLEL_PASS, sum_of
 from .kernel import kernel
 
 
@@ -149,14 +149,6 @@ def largest_of(row):
     for k in range(whole, len(row)):
         a = max(a, row[k])
     return max(max(a, b), max(c, d))
-
-
-@jit(reorder=True)
-def sum_of(row):
-    total = row.dtype.type(0)
-    for k in range(len(row)):
-        total += row[k]
-    return total
 
 
 @jit(reorder=True)

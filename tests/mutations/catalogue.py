@@ -300,7 +300,7 @@ LOOPS = _of(
      "padded[to + w * window[3]] = patches[of + w]", "where windows overlap, the last one overwrites the others"),
     ("cpu/patches.py", "conv2d_weight_gradient", "p // Wo * window[2] * Wp + p % Wo * window[3]",
      "p // Wo * window[2] * Wp + p % Wo", "windows lie side by side whatever the stride"),
-    ("conv.py", "sum_channels", "s[c] += sum_plane(planes[n, c])", "s[c] = sum_plane(planes[n, c])",
+    ("conv.py", "sum_channels", "s[c] += sum_of(planes[n, c])", "s[c] = sum_of(planes[n, c])",
      "the bias gradient is that of the last image"),
     ("pool.py", "max_pool2d", "wins = (value > best)", "wins = (value >= best)", "the last of equals in place of the first"),
     ("pool.py", "max_pool2d_backward", "dx[p, argmax[p, i]] += dy[p, i]", "dx[p, argmax[p, i]] = dy[p, i]",

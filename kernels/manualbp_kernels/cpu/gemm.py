@@ -3,9 +3,10 @@
     for jc  in blocks of NC columns of B                        jc ┌──────┐
       for pc  in blocks of KC rows of B                         pc │▒▒    │ B    KC × NC of B, packed if large or turned,
         for ic  in blocks of MC rows of A            ic ┌──┐┌──────┐                stay in the L3 cache
-          for jr  in panels of the B block              │▒ ││▒▒    │ C           MC × KC of A, packed if many columns
-            for ir  in panels of the A block            └──┘└──────┘                use them, stay in the L2 cache
+          for jr  in panels of the B block              │▒ ││▒▒    │ C           MC × KC of A, packed if large or turned,
+            for ir  in panels of the A block            └──┘└──────┘                stay in the L2 cache
               tile: C[8 × 3 vectors] += Σ_p A[·,p] B[p,·]                        24 sums in registers, p inside
+                                                                                 (6 × 2 and 12 where registers are few)
 
     panel of A, 8 rows       p = 0: a₀ … a₇    p = 1: a₀ … a₇    …     each number is repeated into a vector
     panel of B, 3 vectors    p = 0: b₀ … b₄₇   p = 1: b₀ … b₄₇   …     zeros beyond the last column

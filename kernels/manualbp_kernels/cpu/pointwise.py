@@ -57,6 +57,15 @@ def pointwise(scalar: Callable[..., Any], arrays: int, name: str) -> Jit:
 
 
 @jit(reorder=True)
+def sum_of(row):
+    """Σ_k row[k], in the dtype of the row."""
+    t = row.dtype.type(0)
+    for k in range(row.size):
+        t += row[k]
+    return t
+
+
+@jit(reorder=True)
 def total(a):
     t = 0.0
     for i in range(a.size):
