@@ -11,6 +11,7 @@ from manualbp import __version__  # noqa: E402
 
 project = "manualbp"
 author = "The manualbp developers"
+copyright = f"{author}; BSD-3-Clause"
 version = release = __version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "mathml", "formula", "source", "plot"]
@@ -34,7 +35,12 @@ def plain(app, what, name, obj, options, lines):
     """Docstrings are plain text: |d| is no substitution. Those of modules are the derivations, which have pages."""
     if what == "module":
         lines.clear()
+    block = None  # the indentation of the line whose "::" began the literal block that i is in
     for i, line in enumerate(lines):
+        indent = len(line) - len(line.lstrip())
+        if block is not None and (not line.strip() or indent > block):
+            continue
+        block = indent if line.rstrip().endswith("::") else None
         parts = re.split(r"(``.*?``)", line)
         lines[i] = "".join(part if part.startswith("``") else re.sub(r"([|*])", r"\\\1", part) for part in parts)
 

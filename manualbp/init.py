@@ -4,9 +4,9 @@ For W of shape (out, in, *kernel) fan_in = in · ∏kernel numbers reach one out
 are reached by one input. Keeping E[y²] = E[x²] through a layer wants Var W = gain²/fan_in; keeping gradients wants
 gain²/fan_out.
 
-Sources: LeCun et al., "Efficient BackProp" (1998), §4.6; Glorot and Bengio, "Understanding the difficulty of training
-deep feedforward neural networks" (2010), eq. 16; He et al., "Delving deep into rectifiers" (2015), eq. 10 and 14;
-Saxe et al., "Exact solutions to the nonlinear dynamics of learning in deep linear neural networks" (2013).
+Sources: LeCun et al., "Efficient BackProp" (1998); Glorot and Bengio, "Understanding the difficulty of training
+deep feedforward neural networks" (2010); He et al., "Delving deep into rectifiers" (2015); Saxe et al., "Exact
+solutions to the nonlinear dynamics of learning in deep linear neural networks" (2013).
 """
 
 from __future__ import annotations

@@ -3,12 +3,12 @@
 With θ a parameter, g = ∂L/∂θ its gradient, η the learning rate, λ the weight decay and t the number of the step:
 
 SGD        g ← g + λθ;  v ← μv + (1 − τ) g  (v = g in the first step);  θ ← θ − η v
-           Nesterov: θ ← θ − η (g + μv)                                          Sutskever et al. (2013), §2
+           Nesterov: θ ← θ − η (g + μv)                                          Sutskever et al. (2013)
 Adam       g ← g + λθ;  m ← β₁m + (1 − β₁) g;  v ← β₂v + (1 − β₂) g²;
            θ ← θ − η m̂ / (√v̂ + ε),  m̂ = m/(1 − β₁ᵗ),  v̂ = v/(1 − β₂ᵗ)           Kingma and Ba (2015), algorithm 1
-AdamW      θ ← θ − ηλθ instead of g ← g + λθ, then as Adam                       Loshchilov and Hutter (2019), algorithm 2
+AdamW      θ ← θ − ηλθ instead of g ← g + λθ, then as Adam                       Loshchilov and Hutter (2019)
 RMSprop    g ← g + λθ;  s ← αs + (1 − α) g²;  v ← μv + g / (√s + ε);  θ ← θ − η v
-           centered: √(s − ḡ²) with ḡ ← αḡ + (1 − α) g                           Hinton (2012), lecture 6; Graves (2013), §4.2
+           centered: √(s − ḡ²) with ḡ ← αḡ + (1 − α) g                           Hinton (2012), lecture 6; Graves (2013)
 Adagrad    g ← g + λθ;  s ← s + g²;  θ ← θ − η/(1 + (t − 1) κ) · g / (√s + ε)    Duchi et al. (2011)
 
 All start with m = v = s = 0. Arguments, defaults and the order of operations are PyTorch's.

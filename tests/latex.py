@@ -168,7 +168,20 @@ class Parser:
             self.take(r"\partial")
             log = self.next == r"\log" and self.take()
             return self.closed(self.rename(self.factor(), "dlog" if log else "d"), "}")
+        if self.tokens[self.at : self.at + 2] == ["{", r"\partial"]:  # ∂y_j/∂x_k is the entry [j, k] of an array ∂y/∂x
+            (above, these), (below, those) = self.differential(), self.differential()
+            name = "name", f"{above}/{below}"
+            return ("index", name, these + those) if these + those else name
         return "/", self.group(), self.group()
+
+    def differential(self):
+        """The name and the indices of what stands in {∂ …}."""
+        self.take("{")
+        self.take(r"\partial")
+        log = "log" if self.next == r"\log" and self.take() else ""
+        tree = self.closed(self.factor(), "}")
+        name, indices = (tree[1][1], tree[2]) if tree[0] == "index" else (tree[1], [])
+        return f"∂{log}{name}", indices
 
     def rename(self, tree, prefix):
         return ("name", prefix + tree[1]) if tree[0] == "name" else (tree[0], self.rename(tree[1], prefix), *tree[2:])

@@ -3,7 +3,7 @@
 A ``{formula}`` block's lines carry the numbers of equations; with the block's arrays both sides of each of these must be the
 same. The block itself is compared with the layer by tests/test_formulas.py. So a sign or a transpose that is lost in the
 mathematics of a page fails here, one lost in its lines or in the layer's backward there. The matrix forms, which have no
-numbers, are evaluated where they stand for a whole batch.
+numbers, are evaluated where they stand for a whole batch, the displayed steps of the derivations with numbers of their own.
 """
 
 import math
@@ -230,7 +230,7 @@ def test_equation(block, piece, number):
 def agrees(block, piece, number):
     try:
         holds(block, piece, number)
-    except (AssertionError, ValueError):
+    except (AssertionError, LookupError, ValueError):
         return False
     return True
 
@@ -265,3 +265,195 @@ def test_assignments(block):
             space[Parser(name, {}).base()[1]] = evaluate(value, space)[0][0]
     for name in ("θ", "m", "v", "s"):
         np.testing.assert_allclose(space[name], names[name], rtol=1e-12, err_msg=f"{name} of {block.call}")
+
+
+# ---------------------------------------------------------------------- the steps of the derivations
+
+
+def displays(stem, section):
+    """The displayed formulas without numbers of a section of a page; section 0 is what stands above the first heading."""
+    text = re.split(r"^## ", PAGES[stem].read_text(encoding="utf-8"), flags=re.MULTILINE)[section]
+    return re.findall(r"^\$\$ ((?:(?!\\tag|\$\$).)*?)[ ,.]* \$\$$", text, re.MULTILINE | re.DOTALL)
+
+
+def slope(f):
+    return lambda x: (f(x + 1e-5) - f(x - 1e-5)) / 2e-5
+
+
+def bends(layer):
+    """The slope of an activation, from its backward pass."""
+
+    def at(x):
+        x = np.asarray(x, float)
+        layer(x.reshape(1, -1))
+        return layer.backward(np.ones((1, x.size))).reshape(x.shape)
+
+    return at
+
+
+RNG = np.random.default_rng(5)
+NORMAL = {"Φ": lambda x: (1 + erf(x / math.sqrt(2))) / 2, "φ": lambda x: np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi)}
+
+
+def binary_steps():
+    y, t, loss = RNG.uniform(0.1, 0.9, 6), RNG.uniform(0.1, 0.9, 6), mb.BCELoss(reduction="sum")
+    loss(y, t)
+    return [{"y": y, "t": t, "l′": loss.backward()}]
+
+
+def classes_steps():
+    x, unit = RNG.standard_normal(4), np.eye(4)
+    log, loss = mb.LogSoftmax(), mb.CrossEntropyLoss(weight=np.array([1.0, 2, 3, 4]), label_smoothing=0.2, reduction="sum")
+    logp = log(np.tile(x, (4, 1)))[0]
+    loss(x[None], np.array([2]))
+    q = np.array([1.0, 2, 3, 4]) * (0.8 * unit[2] + 0.2 / 4)
+    p = np.exp(logp)
+    names = {"x": x, "p": p, "S": np.exp(x).sum(), "∂logp/∂x": log.backward(unit), "q": q, "∂l/∂x": loss.backward()[0]}
+    return [names, names]
+
+
+def conv_steps():
+    image, taps = (4, 3), np.zeros((1, 1, 2, 2, 3, 4, 4, 3))
+    for v, u in np.ndindex(image):
+        x = np.zeros(image)
+        x[v, u] = 1
+        padded = np.pad(x, 1)
+        for i, j in np.ndindex(2, 2):
+            taps[0, 0, i, j, :, :, v, u] = padded[i : i + 5 : 2, j : j + 4]
+    return [{"∂x̃/∂x": taps[:, :, :, :, :, :, None, None], "s_h": 2, "s_w": 1, "d_h": 1, "d_w": 1, "p_h": 1, "p_w": 1}]
+
+
+def gelu_steps():
+    x = np.linspace(-3, 3, 7)
+    silu = {"x": x, "f′": bends(mb.SiLU()), "s": σ, "s′": slope(σ)}
+    return [silu, {"x": x, **NORMAL, "Φ′": slope(NORMAL["Φ"])}]
+
+
+def linear_steps():
+    layer, x, δ = mb.Linear(3, 2, dtype=np.float64), RNG.standard_normal((4, 3)), RNG.standard_normal((4, 2))
+    layer(x)
+    dx, unit = layer.backward(δ), np.eye(3)
+    names = {"x": x, "δ": δ, "dy": δ, "W": layer.W.copy(), "dx": dx, "dW": layer.dW.copy()}
+    by_weight = np.einsum("op,nq->nopq", np.eye(2), x)
+    names |= {"∂y/∂W": by_weight, "dθ": layer.dW[0, 1], "∂y/∂θ": by_weight[:, :, 0, 1]}
+    names["∂y/∂x"] = np.einsum("nm,oq->nomq", np.eye(4), np.array(layer(unit) - layer.b).T)
+    return [names] * 5
+
+
+def optim_steps():
+    θ, v, g, η, μ = *RNG.standard_normal((3, 5)), 0.1, 0.9
+    after = μ * v + g
+    nesterov = {"φ": θ - η * μ * v, "θ′": θ - η * after, "φ′": θ - η * after - η * μ * after}
+    return [{**nesterov, "v": v, "v′": after, "g": g, "η": η, "μ": μ}]
+
+
+def relu_steps():
+    x, δ = RNG.standard_normal(5), RNG.standard_normal(5)
+    return [{"x": x, "δ": δ, "dx": δ * bends(mb.ELU(1.5))(x), "f′": bends(mb.ELU(1.5))}]
+
+
+def rnn_steps():
+    (block,) = (b for b in BLOCKS if b.name == "RNN" and "relu" not in b.call)
+    ((names, sizes),) = whole(block)
+    return [{name: v[:, 0] if isinstance(v, np.ndarray) and v.ndim == 3 else v for name, v in names.items()} | {"sizes": sizes}]
+
+
+def sigmoid_steps():
+    x, β = np.linspace(-3, 3, 7), 2.0
+    bend = {"σ′": bends(mb.Sigmoid()), "u": 1 + np.exp(-x), "u′": slope(lambda x: 1 + np.exp(-x))}
+    words = {"cosh": np.cosh(x), "sinh": np.sinh(x), "tanh": np.tanh(x), "tanh′": bends(mb.Tanh())(x)}
+    return [{"x": x, **bend, "u′": bend["u′"](x)}, words, {"x": x, "β": β, "σ": σ, "f′": bends(mb.Softplus(beta=β))}]
+
+
+def softmax_steps():
+    found = []
+    for layer in mb.Softmax(), mb.LogSoftmax():
+        x, δ = RNG.standard_normal((2, 4))
+        y = layer(np.tile(x, (4, 1)))[0].copy()
+        by_x = layer.backward(np.eye(4)).copy()
+        found += [{"x": x, "y": y, "S": np.exp(x).sum(), "δ": δ, "∂y/∂x": by_x, "dx": δ @ by_x}] * 2
+    return found
+
+
+def derivations():
+    """Each displayed step of a derivation with what its letters stand for."""
+    pages = {name.removesuffix("_steps"): steps for name, steps in globals().items() if name.endswith("_steps")}
+    for page, steps in pages.items():
+        yield from ((page, latex, names) for latex, names in zip(displays(page, 4), steps(), strict=True))
+
+
+def is_step(latex, names):
+    words = re.sub(r"\\(cosh|sinh|tanh)(?!')", r"\\mathrm{\1}", latex).replace(r"\tanh'", r"\mathrm{tanh′}")
+    names = {**names, "e": math.e, "π": math.pi}
+    for sides in zip(
+        *(side.ravel() for side in evaluate(words if "cosh" in latex else latex, names, names.get("sizes", ()))), strict=True
+    ):
+        np.testing.assert_allclose(sides, sides[-1], rtol=1e-8, atol=1e-8, err_msg=latex)
+
+
+DERIVATIONS = list(derivations())
+
+
+@pytest.mark.parametrize(("page", "latex", "names"), DERIVATIONS, ids=lambda v: v if isinstance(v, str) else "")
+def test_step(page, latex, names):
+    """A step of a derivation is true as it is typeset, and false without one of its minus signs."""
+    is_step(latex, names)
+    for found in re.finditer("-", latex):
+        before = latex[: found.start()].rstrip()
+        without = before + (" + " if before and before[-1] not in "=({[" else " ") + latex[found.end() :]
+        with pytest.raises(AssertionError):
+            is_step(without, names)
+
+
+def test_every_displayed_step_is_among_them():
+    assert {(page, latex) for page, latex, _ in DERIVATIONS} == {(page, latex) for page in PAGES for latex in displays(page, 4)}
+
+
+IN_WORDS = {"gelu", "init", "optim", "relu", "shape"}
+HEADLINES = [
+    (page, piece)
+    for page in sorted(PAGES.keys() - IN_WORDS)
+    for latex in displays(page, 0)
+    for piece in pieces(latex)
+    if "\\sum \\ell" not in piece
+]
+
+
+def test_headlines_are_there():
+    assert {page for page, _ in HEADLINES} == PAGES.keys() - IN_WORDS
+
+
+@pytest.mark.parametrize(("page", "piece"), HEADLINES)
+def test_headline(page, piece):
+    """The formula under a page's title is true of a block of the page, and without one of its minus signs of none."""
+    blocks = [b for b in CHECKED if b.page == page]
+
+    def true(latex):
+        with np.errstate(invalid="ignore"):
+            return any(agrees(block, latex, number) for block in blocks for number in (None, "1"))
+
+    assert true(piece)
+    for found in re.finditer(r"-|\^\\top", piece):
+        before = piece[: found.start()].rstrip()
+        without = before + (" + " if found.group() == "-" and before[-1] not in "=({" else " ") + piece[found.end() :]
+        assert not true(without), without
+
+
+def test_headline_of_optim():
+    (latex,) = displays("optim", 0)
+    value, grad = np.array([1.0, -2.0]), np.array([0.5, 3.0])
+    names = {"θ": value.copy(), "step": 0.1 * grad}
+    mb.SGD([mb.Parameter("θ", value, grad)], lr=0.1).step()
+    np.testing.assert_allclose(evaluate(latex.replace(r"\text", r"\mathrm"), names)[1][0], value)
+
+
+@pytest.mark.parametrize(
+    ("size", "window", "stride", "padding", "dilation"), [(9, 3, 2, 1, 2), (8, 2, 3, 0, 1), (7, 3, 1, 2, 3)]
+)
+def test_size_of_a_convolution(size, window, stride, padding, dilation):
+    (latex,) = displays("conv", 2)
+    fraction = re.sub(r"\\(left\\lfloor|right\\rfloor)", "", latex)  # which the numbers above make whole
+    names = {"H": size, "k_h": window, "s_h": stride, "d_h": dilation}
+    names |= {r"p_\mathrm{before}": padding, r"p_\mathrm{after}": padding}
+    y = mb.Conv2d(1, 1, window, stride, padding, dilation)(np.ones((1, 1, size, size), np.float32))
+    assert evaluate(fraction, {**names, "H_o": y.shape[2]}) == [y.shape[2], y.shape[2]]

@@ -13,7 +13,7 @@ Backward   ReLU        f′(x) = 1 for x > 0, else 0                            
            At the kink x = 0 the derivative from the left is taken, as PyTorch does.
 Cache      x
 Source     Clevert et al., "Fast and accurate deep network learning by exponential linear units" (2015); Klambauer
-           et al., "Self-normalizing neural networks" (2017) for α and λ.
+           et al., "Self-normalizing neural networks" (2017)
 """
 
 from __future__ import annotations
