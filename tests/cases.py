@@ -124,6 +124,10 @@ class Draw:
     def sizes(self, count, high=9):
         return tuple(self.pick(1, high) for _ in range(count))
 
+    def rows(self):
+        """A number of rows: often few, for which products have loops of their own."""
+        return self.pick(1, (4, 40)[self.pick(0, 1)])
+
     def __call__(self, *shape):
         values = self.rng.integers(-2, 3, shape) if self.whole else self.rng.standard_normal(shape)
         return np.asarray(values, self.dtype)
@@ -203,7 +207,7 @@ def _product(left, right):
     """A matrix product; ``left`` and ``right`` say where the sizes (i, j, p) go."""
 
     def arguments(d):
-        size = dict(zip("ijp", d.sizes(3, 40), strict=True))
+        size = dict(zip("ijp", (d.rows(), *d.sizes(2, 40)), strict=True))
         C, beta = d.accumulator(size["i"], size["j"])
         return C, d(*(size[s] for s in left)), d(*(size[s] for s in right)), beta
 
@@ -211,12 +215,12 @@ def _product(left, right):
 
 
 def _linear(d):
-    N, I, O = d.sizes(3, 40)
+    N, I, O = d.rows(), *d.sizes(2, 40)
     return d.unwritten(N, O), d(N, I), d(O, I), d.maybe(d(O))
 
 
 def _linear_backward_weights(d):
-    N, I, O = d.sizes(3, 40)
+    N, I, O = d.rows(), *d.sizes(2, 40)
     return d(O, I), d.maybe(d(O)), d(N, O), d(N, I)
 
 
