@@ -10,7 +10,6 @@ Only strides need more: their patches are written out, image by image.
 import numpy as np
 
 from .cpu.gemm import (
-    BYTES,
     KC,
     OUTPUT,
     PARALLEL_WORK,
@@ -38,7 +37,7 @@ from .cpu.patches import (
     zeros_around,
 )  # fmt: skip
 from .cpu.pointwise import PARALLEL_PASS, sum_of
-from .cpu.simd import ROWS
+from .cpu.simd import ROWS, lanes
 from .kernel import kernel
 from .matmul import scale
 from .window import flat, fold, unfold
@@ -115,7 +114,7 @@ def slide(y, x, W, rows, steps, start, bias, window, share):
     taps = tap_table(C, window, Hp, Wp)
     whole = Hp == H and Wp == width  # nothing around the image
     strided = window[2] != 1 or window[3] != 1
-    pitch, step = Wo if strided else Wp, BYTES // x.itemsize  # pitch: from one row of outputs to the next
+    pitch, step = Wo if strided else Wp, lanes(x)  # pitch: from one row of outputs to the next
     columns = (Ho - 1) * pitch + Wo
     if pitch != Wo and not whole:  # whole vectors: there is room behind the zeros
         columns = -(-columns // step) * step
@@ -124,7 +123,7 @@ def slide(y, x, W, rows, steps, start, bias, window, share):
     patches = np.empty(len(taps) * P if strided else 0, x.dtype)
     sums = out if pitch == Wo else np.empty((last - first) * columns, x.dtype)
     offsets = multiples(len(taps), P) if strided else taps
-    panel, depths = panel_of(columns, x.itemsize), even_share(len(taps), KC)
+    panel, depths = panel_of(columns, lanes(x)), even_share(len(taps), KC)
     rows, group_size = rows[first:last], W.size // groups
     if last_image - first_image >= FEW_IMAGES and Og > 1:  # worth laying the filters out as the tiles read them
         weights, rows, steps = filter_panels(weights, groups, group_size, rows, steps)
@@ -229,7 +228,7 @@ def correlate(dW, x, dy, window, first, last):
     groups = x.shape[1] // C
     Og, K = O // groups, dW.size // O
     Hp, Wp = padded_size(x, window, Ho, Wo)
-    taps, pixels, panel = tap_table(C, window, Hp, Wp), pixel_table(window, Wp, Ho, Wo), panel_of(columns, x.itemsize)
+    taps, pixels, panel = tap_table(C, window, Hp, Wp), pixel_table(window, Wp, Ho, Wo), panel_of(columns, lanes(x))
     steps, depths = multiples(P, panel), even_share(P, KC)
     whole = Hp == H and Wp == width
     image, delta, gradients = x.ravel(), dy.ravel(), dW.ravel()

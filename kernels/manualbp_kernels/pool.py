@@ -2,10 +2,9 @@
 
 import numpy as np
 
-from .cpu.gemm import BYTES
 from .cpu.jit import jit, num_threads, prange
 from .cpu.pointwise import PARALLEL_PASS
-from .cpu.simd import max_of_four
+from .cpu.simd import lanes, max_of_four
 from .kernel import kernel
 from .window import flat, fold, unfold
 
@@ -59,7 +58,7 @@ def max_pool_planes(y, argmax, x, geometry, first, last):
     H, W = x.shape[1], x.shape[2]
     Ho, Wo = y.shape[1], y.shape[2]
     halving = kh == 2 and kw == 2 and sh == 2 and sw == 2 and ph == 0 and pw == 0
-    flat_y, flat_argmax, flat_x, step = y.ravel(), argmax.ravel(), x.ravel(), BYTES // x.itemsize
+    flat_y, flat_argmax, flat_x, step = y.ravel(), argmax.ravel(), x.ravel(), lanes(x)
     for p in range(first, last):
         for h in range(Ho):
             if halving:

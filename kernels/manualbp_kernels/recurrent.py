@@ -11,6 +11,7 @@ from .cpu.flat import flat
 from .cpu.functions import tanh
 from .cpu.gemm import OUTPUT, PARALLEL_WORK, aligned, block, fill_steps, pack, packed_size, panel_of
 from .cpu.jit import jit, num_threads, prange
+from .cpu.simd import lanes
 from .kernel import kernel
 from .matmul import TINIEST
 from .sigmoid import logistic
@@ -126,7 +127,7 @@ def laid_out(W, turned, N):
     if not turned:
         n, k = k, n
     row, step = (1, k) if turned else (n, 1)
-    w, panel = flat(W), panel_of(n, W.itemsize)
+    w, panel = flat(W), panel_of(n, lanes(W))
     tiny = N * n * k <= TINIEST
     weights = np.empty(n * k if tiny else packed_size(k, n, panel) + panel, W.dtype)
     if not tiny:
@@ -146,7 +147,7 @@ def product_tables(rows, n, k, weights):
     tables = np.empty(rows + 2 * k, np.int64)
     fill_steps(tables[:rows], k)
     fill_steps(tables[rows : rows + k], 1)
-    fill_steps(tables[rows + k :], panel_of(n, weights.itemsize))
+    fill_steps(tables[rows + k :], panel_of(n, lanes(weights)))
     return tables
 
 
@@ -156,7 +157,7 @@ def add_product(C, c0, n, A, a0, k, weights, tables, rows):
     c, a = flat(C), flat(A)
     if len(tables):
         block(
-            rows, n, k, panel_of(n, C.itemsize), c, c0 * n, n, a, a0 * k, tables[:rows], tables[rows : rows + k],
+            rows, n, k, panel_of(n, lanes(C)), c, c0 * n, n, a, a0 * k, tables[:rows], tables[rows : rows + k],
             weights, aligned(weights), k + 1, tables[rows + k :], OUTPUT, weights, 0,
         )  # fmt: skip
         return

@@ -24,12 +24,12 @@ Source: Goto and van de Geijn, "Anatomy of high-performance matrix multiplicatio
 import numpy as np
 
 from .jit import jit, num_threads, prange
-from .simd import ROWS, VECTORS, copy_rows, tile, transpose, vector_bytes
+from .simd import ROWS, VECTORS, copy_rows, lanes, tile, transpose, vector_bytes
 
 KC = 512  # a panel of A, 8 × 512, is 16 KiB: it stays in the L1 cache while a panel of B streams by
 MC = 30 * ROWS  # 240 × 512 numbers of A are 480 KiB: they stay in the L2 cache
 NC = 3072  # 512 × 3072 numbers of B are 6 MiB: they stay in the L3 cache
-SMALL = 1 << 14  # an A of so few numbers is read where it lies even if that is column by column
+SMALL = 1 << 11  # an A of so few numbers is read where it lies even if that is column by column
 SMALL_B = 1 << 12  # a B of so few numbers is read where it lies
 LARGE_A = 1 << 17  # an A of more numbers is packed: its rows lie on too many pages of memory
 PACKED_ROWS = 16  # rows packed at a time: while one panel is written, the lines that the next one reads stay in the cache
@@ -53,7 +53,7 @@ def parallel_gemm(m, n, k, C, ldc, A, a_row, a_step, B, b_row, b_step, start, bi
     """Each thread computes some columns of C, or some rows where there are more of them."""
     threads = num_threads()
     by_column = n > m
-    size, grain = (n, BYTES // C.itemsize) if by_column else (m, 1)
+    size, grain = (n, lanes(C)) if by_column else (m, 1)
     share = -(-size // (threads * grain)) * grain
     bias_moves = start == (COLUMN_BIAS if by_column else ROW_BIAS)
     for t in prange(threads):
@@ -71,7 +71,7 @@ def gemm(m, n, k, C, c0, ldc, A, a0, a_row, a_step, B, b0, b_row, b_step, start,
     C[i,j] is C[c0 + i·ldc + j], A[i,p] is A[a0 + i·a_row + p·a_step], B[p,j] is B[b0 + p·b_row + j·b_step], with a_row or
     a_step 1 and b_row or b_step 1; s is 0, C, bias[bias0 + i] or bias[bias0 + j].
     """
-    panel = panel_of(n, C.itemsize)
+    panel = panel_of(n, lanes(C))
     pack_a = (m * k > SMALL and a_step != 1) or (m * k > LARGE_A and n > 4 * panel)
     pack_b = b_step != 1 or (n * k > SMALL_B and m > 4 * ROWS)
     deepest, widest, highest = even_share(k, KC), min(n, NC), even_share(m, MC)
@@ -130,9 +130,8 @@ def first_row(t, tiles, m):
 
 
 @jit
-def panel_of(n, itemsize):
-    """The width of panels that share n columns out evenly: a tile of one vector is slower than one of three."""
-    width = BYTES // itemsize
+def panel_of(n, width):
+    """How many columns a panel has, if they share n out evenly: a tile of one vector is slower than one of three."""
     vectors = max(1, -(-n // width))
     panels = -(-vectors // VECTORS)
     return -(-vectors // panels) * width
@@ -148,7 +147,7 @@ def even_share(size, most):
 @jit
 def aligned(array):
     """The first place in an array at a multiple of the vector."""
-    return (-(array.ctypes.data // array.itemsize)) % (BYTES // array.itemsize)
+    return (-(array.ctypes.data // array.itemsize)) % (lanes(array))
 
 
 @jit
@@ -168,22 +167,31 @@ def packed_size(k, n, panel):
 def pack_tiles(packed, at, rows, A, a0, a_step, a_row, k, m):
     """``pack`` for the rows of A, a panel for each tile of ``block``; ``rows`` tells where in it they begin."""
     tiles = -(-m // ROWS)
+    depth = packed_depth(k, a_row)
+    for p in range(0, k, depth):
+        for t in range(tiles):
+            first, last = first_row(t, tiles, m), first_row(t + 1, tiles, m)
+            to, of = at + t * ROWS * (k + 1) + p * ROWS, a0 + first * a_row + p * a_step
+            pack_panel(packed, to, ROWS, A, of, a_step, a_row, min(depth, k - p), last - first, m - first)
     for t in range(tiles):
-        first, last = first_row(t, tiles, m), first_row(t + 1, tiles, m)
-        to, of = at + t * ROWS * (k + 1), a0 + first * a_row
-        pack_panel(packed, to, ROWS, A, of, a_step, a_row, k, last - first, m - first)
-        for i in range(first, last):
-            rows[i] = t * ROWS * (k + 1) + i - first
+        for i in range(first_row(t, tiles, m), first_row(t + 1, tiles, m)):
+            rows[i] = t * ROWS * (k + 1) + i - first_row(t, tiles, m)
 
 
 @jit
 def pack(packed, at, panel, S, s0, s_row, s_step, k, n):
     """S[s0 + p·s_row + j·s_step], p < k, j < n, in panels, row after row; that of column j begins at packed[at + j (k + 1)]."""
-    for p in range(0, k, PACKED_ROWS):
-        rows = min(PACKED_ROWS, k - p)
+    depth = packed_depth(k, s_step)
+    for p in range(0, k, depth):
         for j in range(0, n, panel):
             to, of = at + j * (k + 1) + p * panel, s0 + p * s_row + j * s_step
-            pack_panel(packed, to, panel, S, of, s_row, s_step, rows, min(panel, n - j), n - j)
+            pack_panel(packed, to, panel, S, of, s_row, s_step, min(depth, k - p), min(panel, n - j), n - j)
+
+
+@jit
+def packed_depth(k, s_step):
+    """How many rows to pack before the next panel begins: few if it goes on in the same cache lines, else all."""
+    return min(k, PACKED_ROWS) if s_step == 1 else k
 
 
 @jit
@@ -192,7 +200,7 @@ def pack_panel(packed, at, panel, S, s0, s_row, s_step, k, n, there):
 
     A row is written by whole vectors, its end first: what is too much the next row's beginning overwrites.
     """
-    width = BYTES // S.itemsize
+    width = lanes(S)
     for v in range((n - 1) // width * width, -1, -width):
         to, of, columns = at + v, s0 + v * s_step, min(width, there - v)
         if s_step == 1:

@@ -12,7 +12,7 @@ import numpy as np
 
 from .gemm import BYTES
 from .jit import jit
-from .simd import copy_part, copy_row
+from .simd import copy_part, copy_row, lanes
 
 
 @jit
@@ -75,7 +75,7 @@ def zeros_around(C, Hp, Wp, x):
 @jit
 def pad(padded, x, x0, C, H, W, window, Hp, Wp):
     """padded[c, v + ph, u + pw] = x[c, v, u], C planes from x[x0]. A vector too many is written: zeros, before their pixels."""
-    step = BYTES // x.itemsize
+    step = lanes(x)
     for c in range(C):
         for v in range(H):
             to, of = (c * Hp + v + window[4]) * Wp + window[5], x0 + (c * H + v) * W
@@ -86,7 +86,7 @@ def pad(padded, x, x0, C, H, W, window, Hp, Wp):
 @jit
 def crop(y, y0, width, padded, p0, stride, rows):
     """Row r of y (width numbers, one after another) is row r of ``padded`` (stride numbers apart)."""
-    step = BYTES // y.itemsize
+    step = lanes(y)
     end, source_end = rows * width, (rows - 1) * stride + width
     for r in range(rows):
         for w in range(0, width, step):

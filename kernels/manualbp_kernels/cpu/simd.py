@@ -49,6 +49,15 @@ class Intrinsic:
 
 
 @Intrinsic
+def lanes(typing, array):
+    """How many numbers of this array a vector holds: a constant of the compiled code, unlike ``array.itemsize``."""
+    from numba import types
+
+    count = vector_bytes() * 8 // array.dtype.bitwidth
+    return types.int64(array), lambda context, builder, signature, args: context.get_constant(types.int64, count)
+
+
+@Intrinsic
 def tile(typing, C, c0, ldc, A, a0, rows, r0, a_steps, B, b0, b_steps, K, m, n, start, bias, bias0):
     """C[i,j] = s[i,j] + Σ_p A[i,p] B[p,j] for one tile: i < m ≤ ROWS, j < n ≤ VECTORS vectors, p < K.
 
