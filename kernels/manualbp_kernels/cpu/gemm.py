@@ -198,13 +198,13 @@ def packed_depth(k, s_step):
 def pack_panel(packed, at, panel, S, s0, s_row, s_step, k, n, there):
     """S[s0 + p·s_row + j·s_step] at packed[at + p·panel + j], p < k, j < n, where ``there`` ≥ n columns can be read.
 
-    A row is written by whole vectors, its end first: what is too much the next row's beginning overwrites.
+    A row is written by whole vectors: what is too much the next row's beginning overwrites.
     """
     width = lanes(S)
-    for v in range((n - 1) // width * width, -1, -width):
-        to, of, columns = at + v, s0 + v * s_step, min(width, there - v)
-        if s_step == 1:
-            copy_rows(packed, to, panel, S, of, s_row, k, columns)
-        else:
+    if s_step == 1:
+        copy_rows(packed, at, panel, S, s0, s_row, k, min(there, -(-n // width) * width))
+    else:
+        for v in range((n - 1) // width * width, -1, -width):  # a row's end first, its beginning then overwrites
             for p in range(0, k, width):
-                transpose(packed, to + p * panel, panel, S, of + p, s_step, columns, min(width, k - p))
+                to, of = at + p * panel + v, s0 + p + v * s_step
+                transpose(packed, to, panel, S, of, s_step, min(width, there - v), min(width, k - p))

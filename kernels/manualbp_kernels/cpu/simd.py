@@ -105,7 +105,7 @@ def copy_row(typing, D, d0, S, s0, n):
 
 @Intrinsic
 def copy_rows(typing, D, d0, d_step, S, s0, s_step, rows, n):
-    """``copy_row`` of so many rows, at least one: D[d0 + r·d_step + j] = S[s0 + r·s_step + j], r < rows."""
+    """D[d0 + r·d_step + j] = S[s0 + r·s_step + j] for r < rows, j < n ≤ VECTORS vectors, and 0 up to the end of the last one."""
     from numba import types
 
     i = types.int64
@@ -115,15 +115,21 @@ def copy_rows(typing, D, d0, d_step, S, s0, s_step, rows, n):
         e, b = Emitter(context, builder, signature.args[0].dtype), builder
         D, S = (e.array(signature.args[k], args[k], args[k + 1]) for k in (0, 3))
 
-        def copies(mask: Any) -> None:
+        def copies(vectors: int, mask: Any) -> None:
             def body(r: Any, _: list[Any]) -> list[Any]:
-                e.store(e.load(e.at(S, b.mul(r, args[5])), mask), e.at(D, b.mul(r, args[2])))
+                to, of = e.at(D, b.mul(r, args[2])), e.at(S, b.mul(r, args[5]))
+                masks = [None] * (vectors - 1) + [mask]
+                for v, part in enumerate([e.load(e.at(of, v * e.width), masks[v]) for v in range(vectors)]):
+                    e.store(part, e.at(to, v * e.width))
                 return []
 
             e.loop(args[6], [], body)
 
-        whole = b.zext(b.icmp_signed("==", args[7], e.constant(e.width)), e.i64)
-        e.branch(whole, [lambda: copies(e.mask(args[7], 0)), lambda: copies(None)])
+        wide, even = e.vectors(args[7])
+        counts = range(1, VECTORS + 1)
+        parts = [partial(lambda vectors: copies(vectors, e.mask(args[7], (vectors - 1) * e.width)), v) for v in counts]
+        wholes = [partial(copies, v, None) for v in counts]
+        e.branch(b.select(even, b.add(wide, e.constant(VECTORS)), wide), parts + wholes)
         return context.get_dummy_value()
 
     return signature, emit
@@ -232,8 +238,7 @@ def _emit_tile(e: Emitter, C, A, B, bias, rows, a_steps, b_steps, ldc, K, m, n, 
                     e.store(sums[r * vectors + v], e.at(c_row[r], v * W), masks[v])
 
     # Code of its own for each whole tile: a masked store costs as much as forty plain ones on some processors.
-    wide = b.sdiv(b.sub(n, e.constant(1)), e.constant(W))
-    even = b.icmp_signed("==", n, b.mul(b.add(wide, e.constant(1)), e.constant(W)))
+    wide, even = e.vectors(n)
     kind = e.constant(len(HEIGHTS))
     for k, height in enumerate(HEIGHTS):
         kind = b.select(b.and_(even, b.icmp_signed("==", m, e.constant(height))), e.constant(k), kind)
@@ -332,6 +337,12 @@ class Emitter:
         b, lanes = self.builder, self.ir.VectorType(self.i32, self.width)
         numbers = self.ir.Constant(lanes, [first + k for k in range(self.width)])
         return b.icmp_signed("<", numbers, self._repeat(b.trunc(n, self.i32), lanes))
+
+    def vectors(self, n: Any) -> tuple[Any, Any]:
+        """How many vectors n ≥ 1 numbers fill, less one, and whether they fill the last one."""
+        b, width = self.builder, self.constant(self.width)
+        wide = b.sdiv(b.sub(n, self.constant(1)), width)
+        return wide, b.icmp_signed("==", n, b.mul(b.add(wide, self.constant(1)), width))
 
     def count(self, first: Any, step: int) -> Any:
         """first, first + step, … as 32-bit integers."""
