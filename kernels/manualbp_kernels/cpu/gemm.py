@@ -50,9 +50,9 @@ def product(m, n, k, C, ldc, A, a_row, a_step, B, b_row, b_step, start, bias):
 
 @jit(parallel=True)
 def parallel_gemm(m, n, k, C, ldc, A, a_row, a_step, B, b_row, b_step, start, bias):
-    """Each thread computes some columns of C, or some rows where there are more of them."""
+    """Each thread computes some columns of C and packs B for these, or some rows where there are many more of them."""
     threads = num_threads()
-    by_column = n > m
+    by_column = 2 * n >= m
     size, grain = (n, lanes(C)) if by_column else (m, 1)
     share = -(-size // (threads * grain)) * grain
     bias_moves = start == (COLUMN_BIAS if by_column else ROW_BIAS)
