@@ -10,7 +10,9 @@ from .cpu.flat import flat
 from .cpu.functions import exp
 from .cpu.jit import jit
 from .cpu.like import like
+from .cpu.pointwise import sum_of
 from .kernel import kernel
+from .softmax import put_powers
 
 LOG_FLOOR = -100.0  # binary cross-entropy cuts its logarithms here, so that 0 · log 0 is 0 and log 0 is finite
 VARIANCE_FLOOR = 1e-12  # and the p (1 − p) its slope divides by here
@@ -269,6 +271,9 @@ def cross_entropy_backward(dx, logp, q, norm):
 def cross_entropy_backward_cpu(dx, logp, q, norm):
     outer, K, inner = q.shape
     n = q.dtype.type(norm[0])
+    if inner == 1:
+        cross_entropy_backward_rows(flat(dx), flat(logp), flat(q), n, K)
+        return
     for a in range(outer):
         for b in range(inner):
             mass = q.dtype.type(0)
@@ -276,6 +281,17 @@ def cross_entropy_backward_cpu(dx, logp, q, norm):
                 mass += q[a, k, b]
             for k in range(K):
                 dx[a, k, b] = (exp(logp[a, k, b]) * mass - q[a, k, b]) / n
+
+
+@jit
+def cross_entropy_backward_rows(dx, logp, q, n, K):
+    """``cross_entropy_backward`` of the rows of K numbers of flat arrays."""
+    put_powers(dx, logp)
+    for r in range(0, q.size, K):
+        row, result = q[r : r + K], dx[r : r + K]
+        mass = sum_of(row)
+        for k in range(K):
+            result[k] = (result[k] * mass - row[k]) / n
 
 
 @kernel

@@ -11,6 +11,7 @@ from .cpu.jit import jit, num_threads, prange
 from .cpu.pointwise import PARALLEL_PASS, sum_of
 from .kernel import kernel
 
+BLOCK = 1 << 10  # numbers of the rows that are worked on at a time
 
 @kernel
 def softmax(y, x):
@@ -47,6 +48,9 @@ def softmax_backward(dx, dy, y):
 @softmax_backward.cpu
 def softmax_backward_cpu(dx, dy, y):
     outer, K, inner = y.shape
+    if inner == 1:
+        each_row_backward(flat(dx), flat(dy), flat(y), K)
+        return
     for a in range(outer):
         for b in range(inner):
             dot = y.dtype.type(0)
@@ -92,6 +96,9 @@ def log_softmax_backward(dx, dy, y):
 @log_softmax_backward.cpu
 def log_softmax_backward_cpu(dx, dy, y):
     outer, K, inner = y.shape
+    if inner == 1:
+        each_log_row_backward(flat(dx), flat(dy), flat(y), K)
+        return
     for a in range(outer):
         for b in range(inner):
             total = y.dtype.type(0)
@@ -122,21 +129,60 @@ def parallel_rows(y, x, K, logarithm):
 
 @jit
 def some_rows(y, x, K, logarithm, first, last):
-    for r in range(first, last):
-        row, result = x[r * K : (r + 1) * K], y[r * K : (r + 1) * K]
+    """Rows first ≤ r < last, some at a time: so few that they stay in the L1 cache, so many that exp is computed in vectors."""
+    rows = min(last - first, max(1, BLOCK // K))
+    powers = np.empty(max(rows, 0) * K, x.dtype)
+    for r in range(first, last, rows):
+        begin, end = r * K, min(r + rows, last) * K
+        block_of_rows(y[begin:end], x[begin:end], powers[: end - begin], K, logarithm)
+
+
+@jit
+def block_of_rows(y, x, powers, K, logarithm):
+    for r in range(0, y.size, K):
+        row, result = x[r : r + K], y[r : r + K]
         largest = largest_of(row)
+        for k in range(K):
+            result[k] = row[k] - largest
+    put_powers(powers, y)
+    for r in range(0, y.size, K):
+        row, result = powers[r : r + K], y[r : r + K]
+        total = sum_of(row)
         if logarithm:
-            for k in range(K):
-                result[k] = row[k] - largest
-            log_total = np.log(sum_of_powers(result))
+            log_total = np.log(total)
             for k in range(K):
                 result[k] -= log_total
         else:
             for k in range(K):
-                result[k] = exp(row[k] - largest)
-            total = sum_of(result)
-            for k in range(K):
-                result[k] /= total
+                result[k] = row[k] / total
+
+
+@jit
+def each_row_backward(dx, dy, y, K):
+    """``softmax_backward`` of the rows of K numbers of flat arrays."""
+    for r in range(0, y.size, K):
+        slopes, row, result = dy[r : r + K], y[r : r + K], dx[r : r + K]
+        dot = dot_of(slopes, row)
+        for k in range(K):
+            result[k] = row[k] * (slopes[k] - dot)
+
+
+@jit
+def each_log_row_backward(dx, dy, y, K):
+    """``log_softmax_backward`` of the rows of K numbers of flat arrays."""
+    put_powers(dx, y)
+    for r in range(0, y.size, K):
+        slopes, result = dy[r : r + K], dx[r : r + K]
+        total = sum_of(slopes)
+        for k in range(K):
+            result[k] = slopes[k] - result[k] * total
+
+
+@jit
+def put_powers(powers, x):
+    """powers[i] = e^x[i]"""
+    for i in range(x.size):
+        powers[i] = exp(x[i])
 
 
 @jit
@@ -152,9 +198,9 @@ def largest_of(row):
 
 
 @jit(reorder=True)
-def sum_of_powers(row):
-    """Σ_k e^row[k]"""
-    total = row.dtype.type(0)
-    for k in range(len(row)):
-        total += exp(row[k])
+def dot_of(a, b):
+    """Σ_k a[k] b[k]"""
+    total = a.dtype.type(0)
+    for k in range(a.size):
+        total += a[k] * b[k]
     return total

@@ -105,7 +105,7 @@ def copy_row(typing, D, d0, S, s0, n):
 
 @Intrinsic
 def copy_rows(typing, D, d0, d_step, S, s0, s_step, rows, n):
-    """D[d0 + r·d_step + j] = S[s0 + r·s_step + j] for r < rows, j < n ≤ VECTORS vectors, and 0 up to the end of the last one."""
+    """D[d0 + r·d_step + j] = S[s0 + r·s_step + j] for r < rows, j < n ≤ VECTORS vectors; then 0 to the last one's end."""
     from numba import types
 
     i = types.int64
