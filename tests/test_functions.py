@@ -1,9 +1,11 @@
-"""exp and tanh in float32: how far from the truth, over their whole range and at its ends."""
+"""exp, tanh and erf in float32: how far from the truth, over their whole range and at its ends."""
+
+import math
 
 import numpy as np
 import pytest
 
-from manualbp_kernels.cpu.functions import exp, tanh
+from manualbp_kernels.cpu.functions import erf, exp, tanh
 from manualbp_kernels.cpu.jit import jit
 
 
@@ -19,9 +21,16 @@ def tanh_all(y, x):
         y[i] = tanh(x[i])
 
 
+@jit
+def erf_all(y, x):
+    for i in range(x.size):
+        y[i] = erf(x[i], exp(-x[i] * x[i]))
+
+
 FUNCTIONS = {
     "exp": (exp_all, np.exp, np.linspace(-104, 88.8, 500_001)),
     "tanh": (tanh_all, np.tanh, np.linspace(-12, 12, 500_001)),
+    "erf": (erf_all, np.vectorize(math.erf), np.linspace(-5, 5, 500_001)),
 }
 
 
@@ -54,3 +63,4 @@ def test_the_ends(dtype):
     x = np.array([np.nan, np.inf, -np.inf, 0, 1e4, -1e4], dtype)
     np.testing.assert_array_equal(apply(exp_all, x), [np.nan, np.inf, 0, 1, np.inf, 0])
     np.testing.assert_array_equal(apply(tanh_all, x), [np.nan, 1, -1, 0, 1, -1])
+    np.testing.assert_array_equal(apply(erf_all, x), [np.nan, 1, -1, 0, 1, -1])

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from .cpu.functions import exp, tanh
+from .cpu.functions import erf, exp, tanh
 from .cpu.like import like
 from .kernel import kernel
 from .sigmoid import logistic
@@ -51,7 +51,8 @@ def gelu(y, x):
 
 @gelu.scalar()
 def gelu_scalar(x):
-    return x * like(x, 0.5) * (like(x, 1) + math.erf(x * like(x, SQRT_1_2)))
+    u = x * like(x, SQRT_1_2)
+    return x * like(x, 0.5) * (like(x, 1) + erf(u, exp(-u * u)))
 
 
 @kernel
@@ -62,8 +63,9 @@ def gelu_backward(dx, dy, x):
 
 @gelu_backward.scalar()
 def gelu_backward_scalar(dy, x):
-    step = like(x, 0.5) * (like(x, 1) + math.erf(x * like(x, SQRT_1_2)))
-    return dy * (step + x * like(x, SQRT_1_2PI) * exp(like(x, -0.5) * x * x))
+    u = x * like(x, SQRT_1_2)
+    e = exp(-u * u)
+    return dy * (like(x, 0.5) * (like(x, 1) + erf(u, e)) + x * like(x, SQRT_1_2PI) * e)
 
 
 @kernel

@@ -13,6 +13,7 @@ from .kernel import kernel
 
 BLOCK = 1 << 10  # numbers of the rows that are worked on at a time
 
+
 @kernel
 def softmax(y, x):
     """y[a,k,b] = e^x[a,k,b] / Σ_j e^x[a,j,b]"""

@@ -115,10 +115,11 @@ def copy_rows(typing, D, d0, d_step, S, s0, s_step, rows, n):
         e, b = Emitter(context, builder, signature.args[0].dtype), builder
         D, S = (e.array(signature.args[k], args[k], args[k + 1]) for k in (0, 3))
 
-        def copies(vectors: int, mask: Any) -> None:
+        def copies(vectors: int, whole: bool) -> None:
+            masks = [None] * (vectors - 1) + [None if whole else e.mask(args[7], (vectors - 1) * e.width)]
+
             def body(r: Any, _: list[Any]) -> list[Any]:
                 to, of = e.at(D, b.mul(r, args[2])), e.at(S, b.mul(r, args[5]))
-                masks = [None] * (vectors - 1) + [mask]
                 for v, part in enumerate([e.load(e.at(of, v * e.width), masks[v]) for v in range(vectors)]):
                     e.store(part, e.at(to, v * e.width))
                 return []
@@ -126,10 +127,10 @@ def copy_rows(typing, D, d0, d_step, S, s0, s_step, rows, n):
             e.loop(args[6], [], body)
 
         wide, even = e.vectors(args[7])
-        counts = range(1, VECTORS + 1)
-        parts = [partial(lambda vectors: copies(vectors, e.mask(args[7], (vectors - 1) * e.width)), v) for v in counts]
-        wholes = [partial(copies, v, None) for v in counts]
-        e.branch(b.select(even, b.add(wide, e.constant(VECTORS)), wide), parts + wholes)
+        makers: list[Callable[[], Any]] = [
+            partial(copies, vectors, whole) for whole in (False, True) for vectors in range(1, VECTORS + 1)
+        ]
+        e.branch(b.add(wide, b.select(even, e.constant(VECTORS), e.constant(0))), makers)
         return context.get_dummy_value()
 
     return signature, emit

@@ -25,15 +25,22 @@ def translate(value: Any) -> Any:
         return math.exp
     if value is functions.tanh:
         return math.tanh
+    if value is functions.erf:
+        return _compiled(functions.erf)
     return value
+
+
+@cache
+def _compiled(function: Any) -> Any:
+    from .device import DeviceFunction
+
+    return DeviceFunction(function).compiled
 
 
 @cache
 def _numpy() -> ModuleType:
     """NumPy with the device's functions; the host's would be compiled for the host, or not at all."""
-    from .device import DeviceFunction
-
-    names = {**vars(np), **{name: getattr(math, name) for name in OWN}, "sign": DeviceFunction(sign).compiled}
+    names = {**vars(np), **{name: getattr(math, name) for name in OWN}, "sign": _compiled(sign)}
     device = ModuleType("numpy_on_device")
     device.__dict__.update(names)
     return device
