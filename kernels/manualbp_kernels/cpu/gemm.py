@@ -32,7 +32,7 @@ NC = 3072  # 512 × 3072 numbers of B are 6 MiB: they stay in the L3 cache
 SMALL = 1 << 11  # an A of so few numbers is read where it lies even if that is column by column
 SMALL_B = 1 << 12  # a B of so few numbers is read where it lies
 LARGE_A = 1 << 17  # an A of more numbers is packed: its rows lie on too many pages of memory
-PACKED_ROWS = 16  # rows packed at a time: while one panel is written, the lines that the next one reads stay in the cache
+PACKED_ROWS = 64  # rows packed at a time: while one panel is written, the lines that the next one reads stay in the cache
 PARALLEL_WORK = 1 << 19  # multiplications that pay for waking another thread
 BYTES = vector_bytes()
 
@@ -169,8 +169,9 @@ def pack_tiles(packed, at, rows, A, a0, a_step, a_row, k, m):
     tiles = -(-m // ROWS)
     depth = packed_depth(k, a_row)
     for p in range(0, k, depth):
+        last = 0
         for t in range(tiles):
-            first, last = first_row(t, tiles, m), first_row(t + 1, tiles, m)
+            first, last = last, first_row(t + 1, tiles, m)
             to, of = at + t * ROWS * (k + 1) + p * ROWS, a0 + first * a_row + p * a_step
             pack_panel(packed, to, ROWS, A, of, a_step, a_row, min(depth, k - p), last - first, m - first)
     for t in range(tiles):
