@@ -32,7 +32,7 @@ NC = 3072  # 512 × 3072 numbers of B are 6 MiB: they stay in the L3 cache
 SMALL = 1 << 11  # an A of so few numbers is read where it lies even if that is column by column
 SMALL_B = 1 << 12  # a B of so few numbers is read where it lies
 LARGE_A = 1 << 17  # an A of more numbers is packed: its rows lie on too many pages of memory
-PACKED_ROWS = 64  # rows packed at a time: while one panel is written, the lines that the next one reads stay in the cache
+PACKED_ROWS = 16  # rows packed at a time: while one panel is written, the lines that the next one reads stay in the cache
 PARALLEL_WORK = 1 << 19  # multiplications that pay for waking another thread
 BYTES = vector_bytes()
 
