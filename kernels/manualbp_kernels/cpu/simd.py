@@ -105,7 +105,7 @@ def copy_row(typing, D, d0, S, s0, n):
 
 @Intrinsic
 def copy_rows(typing, D, d0, d_step, S, s0, s_step, rows, n):
-    """D[d0 + r·d_step + j] = S[s0 + r·s_step + j] for r < rows, j < n ≤ VECTORS vectors; then 0 to the last one's end."""
+    """D[d0 + r·d_step + j] = S[s0 + r·s_step + j] for r < rows, j < n, a row of a panel; then 0 to a vector's end."""
     from numba import types
 
     i = types.int64
@@ -127,10 +127,11 @@ def copy_rows(typing, D, d0, d_step, S, s0, s_step, rows, n):
             e.loop(args[6], [], body)
 
         wide, even = e.vectors(args[7])
+        most = max(VECTORS, -(-ROWS // e.width))
         makers: list[Callable[[], Any]] = [
-            partial(copies, vectors, whole) for whole in (False, True) for vectors in range(1, VECTORS + 1)
+            partial(copies, vectors, whole) for whole in (False, True) for vectors in range(1, most + 1)
         ]
-        e.branch(b.add(wide, b.select(even, e.constant(VECTORS), e.constant(0))), makers)
+        e.branch(b.add(wide, b.select(even, e.constant(most), e.constant(0))), makers)
         return context.get_dummy_value()
 
     return signature, emit
