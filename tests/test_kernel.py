@@ -1,5 +1,7 @@
 """Kernels: the contract, and that definition and compiled loops say the same."""
 
+import os
+import subprocess
 import sys
 
 import numpy as np
@@ -67,6 +69,15 @@ def test_products_of_any_size_equal_their_definitions(m, n, k, dtype):
         expected, actual = run(KERNELS[name].definition, arguments), run(KERNELS[name].form("cpu"), arguments)
         for one, other in zip(expected, actual, strict=True):
             np.testing.assert_array_equal(other, one, err_msg=name)
+
+
+@pytest.mark.parametrize("width", [16, 64])
+def test_vectors_of_any_width(width):
+    """On a host of other vectors the tiles and panels are others: the products above again, with that width."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, "-k", "test_products_of_any_size"]
+    environment = {**os.environ, "MANUALBP_VECTOR_BYTES": str(width)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-2000:]
 
 
 def side_by_side(arguments, backwards, gap):

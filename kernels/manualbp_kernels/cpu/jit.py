@@ -136,9 +136,12 @@ def cache_folder() -> Path:
 
 @cache
 def fingerprint() -> str:
-    """A hash of every source file of the kernels but CUDA's: a change in any of them recompiles all, callees included."""
+    """A hash of every source file of the kernels but CUDA's: a change in any of them recompiles all, callees included.
+
+    Another width of vectors, if one is asked for, is another code.
+    """
     root = Path(__file__).parents[1]
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(os.environ.get("MANUALBP_VECTOR_BYTES", "").encode())
     for source in sorted((*root.glob("*.py"), *root.glob("cpu/*.py"))):
         digest.update(source.read_bytes())
     return digest.hexdigest()[:16]

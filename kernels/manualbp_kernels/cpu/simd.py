@@ -7,6 +7,7 @@ four pixels. The vector width is the host's; LLVM makes any width run anywhere.
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -16,7 +17,12 @@ from typing import Any
 
 @cache
 def vector_bytes() -> int:
-    """Bytes of the host's widest vector: 64 with AVX-512, 32 with AVX2, else 16."""
+    """Bytes of the host's widest vector: 64 with AVX-512, 32 with AVX2, else 16; or what MANUALBP_VECTOR_BYTES says.
+
+    LLVM makes any width run anywhere.
+    """
+    if chosen := os.environ.get("MANUALBP_VECTOR_BYTES"):
+        return int(chosen)
     import llvmlite.binding as llvm
 
     features = llvm.get_host_cpu_features()
