@@ -21,7 +21,7 @@ sh / gcd(sh, dh)-th one, and see neighbouring h: for each such phase there is on
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache, lru_cache
 from math import gcd
 from typing import Any, NamedTuple
 
@@ -30,17 +30,18 @@ import numpy as np
 from ..conv import conv2d, conv2d_backward_weights, conv2d_input_gradient, conv2d_weight_gradient, sum_channels
 from .device import THREADS, cuda, device_function, grid
 from .gemm import PLAIN, ROW_BIAS, ROW_SUMS, SIZES, Operand, Product, Tile, integer
-from .matmul import LIKE_A_MATRIX, M, along_p, whole_matrix
-from .memory import get
+from .matmul import whole_matrix
+from .memory import address, get, get_from
 from .multiply import aligned, multiply
 from .reduce import block_sum
 
 FAR = 1 << 28  # the row of a pixel or tap that is not there: outside every image
 LARGEST = (1 << 31) - 1  # elements of an array whose places are integers of 32 bits
 
-# Where ``sizes`` holds what, two numbers in one: rows and columns, or what the names say.
-IMAGE, WALK, WALK_STEP, DIGITS, LINES, LINE_STEP, LINE_ORIGIN, PLANES, DIGIT_PART = range(SIZES, SIZES + 9)
-LEFT_STEP, LEFT_PLANE_PART, LEFT_PITCH_ORIGIN, OUT_STEP, OUT_PITCH_ORIGIN, OUT_SAMPLE = range(SIZES + 9, SIZES + 15)
+# Where ``sizes`` holds what, two numbers in one: rows and columns, or what ``Geometry.sizes`` says.
+IMAGE, WALK, WALK_STEP, WALK_END, STEP, STEP_PLACES, CARRY_PLACES, CARRY_ROW_PLACES, PLANES = range(SIZES, SIZES + 9)
+LEFT_STEP, LEFT_PITCH_PART, LINES, LINES_STEP, ORIGIN, LINES_PLANES, BEGIN = range(SIZES + 9, SIZES + 16)
+OUT_STEP, OUT_PLANES, OUT_PITCH_ORIGIN = range(SIZES + 16, SIZES + 19)
 
 
 @device_function
@@ -59,153 +60,205 @@ def inside(v, size):
     return np.uint32(v) < np.uint32(size)
 
 
+@device_function
+def split(a, b):
+    """a // b and a % b."""
+    quotient = integer(np.uint32(a) // np.uint32(b))
+    return quotient, integer(a - quotient * b)
+
+
 # ---------------------------------------------------------------------- the walk along p
 
 
 @device_function
 def walk_begin(sizes, p):
-    """(carries, row digit, column digit) of number p of the walk."""
+    """(row, column, place in the image, place in the left operand) of number p of the walk."""
     rows, columns = first(sizes[WALK]), second(sizes[WALK])
-    return integer(p // (rows * columns)), integer(p // columns % rows), integer(p % columns)
+    rest, j = split(p, columns)
+    c, i = split(rest, rows)
+    v, u = integer(i * first(sizes[WALK_STEP])), integer(j * second(sizes[WALK_STEP]))
+    at = integer(c * first(sizes[PLANES]) + v * second(sizes[IMAGE]) + u)
+    return v, u, at, integer(c * second(sizes[PLANES]) + i * first(sizes[LEFT_STEP]) + j * second(sizes[LEFT_STEP]))
 
 
 @device_function
 def walk_step(sizes, walk):
     """The same, one step of the tile further."""
-    c, i, j = walk
-    rows, columns = first(sizes[WALK]), second(sizes[WALK])
-    j = integer(j + second(sizes[DIGITS]))
-    i = integer(i + first(sizes[DIGITS]))
-    c = integer(c + first(sizes[DIGIT_PART]))
-    if j >= columns:
-        j = integer(j - columns)
-        i = integer(i + 1)
-    if i >= rows:
-        i = integer(i - rows)
-        c = integer(c + 1)
-    return c, i, j
+    v, u, at, left = walk
+    v, u = integer(v + first(sizes[STEP])), integer(u + second(sizes[STEP]))
+    at, left = integer(at + first(sizes[STEP_PLACES])), integer(left + second(sizes[STEP_PLACES]))
+    if u >= second(sizes[WALK_END]):
+        v, u = integer(v + first(sizes[WALK_STEP])), integer(u - second(sizes[WALK_END]))
+        at, left = integer(at + first(sizes[CARRY_PLACES])), integer(left + second(sizes[CARRY_PLACES]))
+    if v >= first(sizes[WALK_END]):
+        v = integer(v - first(sizes[WALK_END]))
+        at, left = integer(at + first(sizes[CARRY_ROW_PLACES])), integer(left + second(sizes[CARRY_ROW_PLACES]))
+    return v, u, at, left
 
 
 # ---------------------------------------------------------------------- operands
 
 
 def walked(tile: Tile, number: Any, vectors: bool) -> Operand:
-    """Filters or δ: number (line, p) lies at line · pitch + what the digits of the image's walk say. A thread has four lines.
-
-    The walk is the right operand's, which shares p out among the threads in the same way.
-    """
+    """Filters or δ: number (line, p) lies at line · pitch + what the walk says, the image's: both operands share p out alike."""
 
     @device_function
-    def line_place(sizes, part, line):
+    def begin(sizes, p):
+        return p
+
+    @device_function
+    def step(sizes, walk):
+        return walk
+
+    @device_function
+    def line_begin(array, sizes, part, line):
         """A line that is not there is the last one, whose sums nobody writes."""
-        begin = part * second(sizes[LEFT_PLANE_PART]) + second(sizes[LEFT_PITCH_ORIGIN])
-        return integer(begin + min(line, integer(sizes[0] - 1)) * first(sizes[LEFT_PITCH_ORIGIN]))
+        origin = np.int64(part) * second(sizes[LEFT_PITCH_PART]) + first(sizes[BEGIN])
+        return address(array, origin + min(line, integer(sizes[0] - 1)) * np.int64(first(sizes[LEFT_PITCH_PART])))
 
     @device_function
-    def begin(sizes, part, line, p, end):
+    def place(array, sizes, part, line):
         return (
-            line_place(sizes, part, line),
-            line_place(sizes, part, integer(line + 1)),
-            line_place(sizes, part, integer(line + 2)),
-            line_place(sizes, part, integer(line + 3)),
+            line_begin(array, sizes, part, line),
+            line_begin(array, sizes, part, integer(line + 1)),
+            line_begin(array, sizes, part, integer(line + 2)),
+            line_begin(array, sizes, part, integer(line + 3)),
         )
 
     @device_function
-    def read(M, state, sizes, other):
-        (c, i, j), left = other[0], other[1]
-        if left > 0:
-            at = integer(c * first(sizes[LEFT_PLANE_PART]) + i * first(sizes[LEFT_STEP]) + j * second(sizes[LEFT_STEP]))
-            l0, l1, l2, l3 = state
-            return get(M, integer(at + l0)), get(M, integer(at + l1)), get(M, integer(at + l2)), get(M, integer(at + l3))
+    def read(M, lines, walk, other, sizes, p, left):
+        if left > p:
+            a, b, c, d = lines
+            at = other[3]
+            return get_from(M, a, at), get_from(M, b, at), get_from(M, c, at), get_from(M, d, at)
         return number(0), number(0), number(0), number(0)
 
+    return Operand(False, True, begin, step, place, read)
+
+
+def seen(tile: Tile, number: Any, vectors: bool) -> Operand:
+    ITEM = np.dtype(number).itemsize
+    """An image seen through windows. A thread has four pixels and walks on taps, or the other way round."""
+
     @device_function
-    def step(state, sizes):
-        return state
+    def locate(array, sizes, part, line):
+        """(row, column, where the image begins for it) of a pixel or tap."""
+        c, a, b, member = line_digits(sizes, line)
+        v = integer(first(sizes[ORIGIN]) + a * first(sizes[LINES_STEP]))
+        u = integer(second(sizes[ORIGIN]) + b * second(sizes[LINES_STEP]))
+        begin = np.int64(part) * second(sizes[BEGIN]) + c * np.int64(first(sizes[LINES_PLANES]))
+        begin += v * np.int64(second(sizes[IMAGE])) + u + member * np.int64(second(sizes[LINES_PLANES]))
+        return (v if line < sizes[1] else integer(FAR)), u, address(array, begin)
 
-    return Operand(False, True, begin, read, step)
+    @device_function
+    def four_places(array, sizes, part, line):
+        return (
+            locate(array, sizes, part, line),
+            locate(array, sizes, part, integer(line + 1)),
+            locate(array, sizes, part, integer(line + 2)),
+            locate(array, sizes, part, integer(line + 3)),
+        )
+
+    @device_function
+    def one_place(array, sizes, part, line):
+        row, column, begin = locate(array, sizes, part, line)
+        apart = ITEM * second(sizes[LINES_PLANES])
+        return row, column, begin, begin + apart, begin + 2 * apart, begin + 3 * apart
+
+    @device_function
+    def is_inside(row, column, walk, sizes, p, left):
+        v = walk[0] if left > p else integer(FAR)
+        return inside(integer(row + v), first(sizes[IMAGE])) and inside(integer(column + walk[1]), second(sizes[IMAGE]))
+
+    @device_function
+    def read_one(image, place, walk, sizes, p, left):
+        row, column, begin = place
+        return get_from(image, begin, walk[2]) if is_inside(row, column, walk, sizes, p, left) else number(0)
+
+    @device_function
+    def read_one_by_one(image, place, walk, other, sizes, p, left):
+        a, b, c, d = place
+        return (
+            read_one(image, a, walk, sizes, p, left),
+            read_one(image, b, walk, sizes, p, left),
+            read_one(image, c, walk, sizes, p, left),
+            read_one(image, d, walk, sizes, p, left),
+        )
+
+    @device_function
+    def read_four(image, place, walk, other, sizes, p, left):
+        row, column, a, b, c, d = place
+        if is_inside(row, column, walk, sizes, p, left):
+            at = walk[2]
+            return get_from(image, a, at), get_from(image, b, at), get_from(image, c, at), get_from(image, d, at)
+        return number(0), number(0), number(0), number(0)
+
+    line_digits = digits(vectors)
+    place, read = (one_place, read_four) if vectors else (four_places, read_one_by_one)
+    return Operand(False, True, walk_begin, walk_step, place, read)
 
 
-def seen(p_first: bool) -> Any:
-    """The operand of an image seen through windows. A thread has four pixels and walks on taps, or the other way round."""
+@cache
+def digits(fours: bool) -> Any:
+    """(block of samples or channels, row, column, which of the block) of a pixel or tap."""
+    block = 4 if fours else 1
 
-    def operand(tile: Tile, number: Any, vectors: bool) -> Operand:
-        depth = tile.depth
+    @device_function
+    def line_digits(sizes, line):
+        rest, member = split(line, block)
+        rest, b = split(rest, second(sizes[LINES]))
+        c, a = split(rest, first(sizes[LINES]))
+        return c, a, b, member
 
-        @device_function
-        def line_place(sizes, part, line):
-            """(row, column, place in the array) of a pixel or tap."""
-            rows, columns = first(sizes[LINES]), second(sizes[LINES])
-            c, a, b = line // (rows * columns), line // columns % rows, line % columns
-            v = integer(first(sizes[LINE_ORIGIN]) + a * first(sizes[LINE_STEP]))
-            u = integer(second(sizes[LINE_ORIGIN]) + b * second(sizes[LINE_STEP]))
-            at = integer(part * second(sizes[DIGIT_PART]) + c * second(sizes[PLANES]) + v * second(sizes[IMAGE]) + u)
-            return v if line < sizes[1] else integer(FAR), u, at
+    return line_digits
 
-        @device_function
-        def begin(sizes, part, line, p, end):
-            return (
-                walk_begin(sizes, p),
-                integer(end - p),
-                line_place(sizes, part, line),
-                line_place(sizes, part, integer(line + 1)),
-                line_place(sizes, part, integer(line + 2)),
-                line_place(sizes, part, integer(line + 3)),
-            )
 
-        @device_function
-        def pixel(image, place, v, u, at, sizes):
-            row, column, of = place
-            there = inside(integer(row + v), first(sizes[IMAGE])) and inside(integer(column + u), second(sizes[IMAGE]))
-            return get(image, integer(of + at)) if there else number(0)
+@cache
+def out_places(vectors: bool) -> Any:
+    """Where in the output four pixels or taps lie, in its first row."""
+    line_digits = digits(vectors)
 
-        @device_function
-        def read(image, state, sizes, other):
-            (c, i, j), left, l0, l1, l2, l3 = state
-            v, u = integer(i * first(sizes[WALK_STEP])), integer(j * second(sizes[WALK_STEP]))
-            at = integer(c * first(sizes[PLANES]) + v * second(sizes[IMAGE]) + u)
-            v = v if left > 0 else integer(FAR)
-            return (
-                pixel(image, l0, v, u, at, sizes),
-                pixel(image, l1, v, u, at, sizes),
-                pixel(image, l2, v, u, at, sizes),
-                pixel(image, l3, v, u, at, sizes),
-            )
+    @device_function
+    def place(sizes, part, line):
+        c, a, b, member = line_digits(sizes, line)
+        at = second(sizes[OUT_PITCH_ORIGIN]) + a * first(sizes[OUT_STEP]) + b * second(sizes[OUT_STEP])
+        at += np.int64(part) * sizes[0] * first(sizes[OUT_PITCH_ORIGIN])
+        return at + c * np.int64(first(sizes[OUT_PLANES])) + member * np.int64(second(sizes[OUT_PLANES]))
 
-        @device_function
-        def step(state, sizes):
-            return walk_step(sizes, state[0]), integer(state[1] - depth), state[2], state[3], state[4], state[5]
+    @device_function
+    def four_places(sizes, part, line):
+        return (
+            place(sizes, part, line),
+            place(sizes, part, integer(line + 1)),
+            place(sizes, part, integer(line + 2)),
+            place(sizes, part, integer(line + 3)),
+        )
 
-        return Operand(False, p_first, begin, read, step)
+    @device_function
+    def one_place(sizes, part, line):
+        at, apart = place(sizes, part, line), second(sizes[OUT_PLANES])
+        return at, at + apart, at + 2 * apart, at + 3 * apart
 
-    return operand
+    return one_place if vectors else four_places
 
 
 @device_function
-def pixel_place(sizes, part, j):
-    """Where in the output pixel j lies, in the first row of the part."""
-    rows, columns = first(sizes[LINES]), second(sizes[LINES])
-    n, a, b = j // (rows * columns), j // columns % rows, j % columns
-    pitch, origin = first(sizes[OUT_PITCH_ORIGIN]), second(sizes[OUT_PITCH_ORIGIN])
-    at = origin + a * first(sizes[OUT_STEP]) + b * second(sizes[OUT_STEP])
-    return n * sizes[OUT_SAMPLE] + part * sizes[0] * pitch + at
-
-
-@device_function
-def plane(sizes):
+def out_pitch(sizes):
     return first(sizes[OUT_PITCH_ORIGIN])
 
 
-FORWARD = Product("conv forward", along_p(M), seen(False), whole_matrix, pixel_place, plane)
-INPUT_GRADIENT = Product("conv input gradient", walked, seen(True), whole_matrix, pixel_place, plane)
-WEIGHT_GRADIENT = Product("conv weight gradient", walked, seen(True), *LIKE_A_MATRIX)
+def convolution(name: str) -> Product:
+    return Product(f"conv {name}", walked, seen, whole_matrix, out_places, out_pitch)
+
+
+FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT = map(convolution, ("forward", "input gradient", "weight gradient"))
 
 
 # ---------------------------------------------------------------------- geometry, on the host
 
 
 class Side(NamedTuple):
-    """Pixels or taps: so many rows and columns, how far apart these lie in the image, and how far apart planes or samples."""
+    """Pixels or taps: so many rows and columns, how far apart these lie in an array, and how far apart planes or samples."""
 
     size: tuple[int, int]
     steps: tuple[int, int]
@@ -219,8 +272,9 @@ class Geometry(NamedTuple):
         image: rows and columns. walk: the side that p walks on. lines: the other one.
         origin: the row and the column that the first pixel sees through the first tap.
         part: from a group's first number in the image to the next group's.
-        left: of the left operand, if walked on: row step, column step, plane, part, pitch, origin.
-        out: of the output, if an image: row step, column step, pitch, origin, sample.
+        left: the walk's side in the left operand, whose lines are ``pitch`` apart and groups ``left_part``; it begins at
+            ``left_origin``. out: the lines' side in the output; similarly.
+        fours: whether four samples or channels share a place.
     """
 
     image: tuple[int, int]
@@ -228,59 +282,89 @@ class Geometry(NamedTuple):
     lines: Side
     origin: tuple[int, int]
     part: int
-    left: tuple[int, ...] = (0,) * 6
-    out: tuple[int, ...] = (0,) * 5
+    left: Side
+    pitch: int
+    left_part: int
+    out: Side
+    out_pitch: int
+    fours: bool
+    left_origin: int = 0
+    out_origin: int = 0
 
+    @lru_cache(maxsize=1 << 10)
     def sizes(self, depth: int) -> tuple[int, ...]:
         """For a tile of this depth."""
-        rest, column_digit = divmod(depth, max(1, self.walk.size[1]))
-        carries, row_digit = divmod(rest, max(1, self.walk.size[0]))
+        (rows, columns), (down, across), plane = self.walk
+        width = self.image[1]
+
+        def places(c: int, i: int, j: int) -> tuple[int, int]:
+            """What so many planes, rows and columns are in the image and in the left operand."""
+            (left_down, left_across), left_plane = self.left[1:]
+            return c * plane + i * down * width + j * across, c * left_plane + i * left_down + j * left_across
+
+        rest, j = divmod(depth, max(1, columns))
+        c, i = divmod(rest, max(1, rows))
+        block = 4 if self.fours else 1
         pairs = (
-            self.image, self.walk.size, self.walk.steps, (row_digit, column_digit), self.lines.size, self.lines.steps,
-            self.origin, (self.walk.plane, self.lines.plane), (carries, self.part), self.left[:2], self.left[2:4],
-            self.left[4:], self.out[:2], self.out[2:4],
+            self.image, self.walk.size, self.walk.steps, (rows * down, columns * across), (i * down, j * across),
+            places(c, i, j), places(0, 1, -columns), places(1, -rows, 0), (plane, self.left.plane),
+            self.left.steps, (self.pitch, self.left_part), self.lines.size, self.lines.steps, self.origin,
+            (block * self.lines.plane, self.lines.plane), (self.left_origin, self.part),
+            self.out.steps, (block * self.out.plane, self.out.plane), (self.out_pitch, self.out_origin),
         )  # fmt: skip
-        return *((a << 32) + (b & 0xFFFFFFFF) for a, b in pairs), self.out[4]
+        return tuple((a << 32) + (b & 0xFFFFFFFF) for a, b in pairs)
 
 
 @lru_cache(maxsize=1 << 10)
 def forward_geometry(window: Any, x: tuple[int, ...], W: tuple[int, ...], y: tuple[int, ...]) -> Geometry:
-    (_, C, H, width), (_, O, Ho, Wo) = x, y
-    taps = Side(window.kernel, window.dilation, H * width)
-    pixels = Side((Ho, Wo), window.stride, C * H * width)
-    origin = -window.padding[0], -window.padding[1]
-    out = Wo, 1, Ho * Wo, 0, O * Ho * Wo
-    return Geometry((H, width), taps, pixels, origin, W[1] * H * width, out=out)
+    (N, _, H, width), (_, C, kh, kw), (_, O, Ho, Wo) = x, W, y
+    taps, pixels = Side(window.kernel, window.dilation, H * width), Side((Ho, Wo), window.stride, x[1] * H * width)
+    k, filters = C * kh * kw, O * C // x[1]
+    return Geometry(
+        (H, width), taps, pixels, (-window.padding[0], -window.padding[1]), C * H * width,
+        Side(window.kernel, (kw, 1), kh * kw), k, filters * k,
+        Side((Ho, Wo), (Wo, 1), O * Ho * Wo), Ho * Wo, N % 4 == 0,
+    )  # fmt: skip
 
 
 @lru_cache(maxsize=1 << 10)
 def weight_gradient_geometry(window: Any, x: tuple[int, ...], W: tuple[int, ...], y: tuple[int, ...]) -> Geometry:
+    """The forward geometry with the sides of pixels and of taps exchanged, and so y and W."""
     forward = forward_geometry(window, x, W, y)
-    filters, P = W[0] * W[1] // x[1], y[2] * y[3]
-    left = y[3], 1, y[1] * P, filters * P, P, 0
-    return forward._replace(walk=forward.lines, lines=forward.walk, left=left)
+    filters = W[0] * W[1] // x[1]
+    pixels, taps = forward.lines._replace(plane=forward.lines.plane), forward.walk
+    return forward._replace(
+        walk=pixels, lines=taps, left=forward.out, pitch=forward.out_pitch, left_part=filters * forward.out_pitch,
+        out=forward.left, out_pitch=forward.pitch, fours=W[1] % 4 == 0,
+    )  # fmt: skip
 
 
 @lru_cache(maxsize=1 << 10)
 def input_gradient_phases(window: Any, x: tuple[int, ...], W: tuple[int, ...], y: tuple[int, ...]) -> list[Geometry]:
     """One for each remainder of a pixel's row and column by the strides."""
     (kh, kw), (sh, sw), (ph, pw), (dh, dw) = window
-    (_, C, H, width), (_, O, Ho, Wo) = x, y
+    (N, C, H, width), (_, O, Ho, Wo) = x, y
     filters, taps = W[0] * W[1] // C, kh * kw
     phases = []
     for row in _phases(H, kh, sh, ph, dh):
         for column in _phases(width, kw, sw, pw, dw):
-            walk = Side((row.taps, column.taps), (row.tap_step, column.tap_step), Ho * Wo)
+            size = row.taps, column.taps
+            walk = Side(size, (row.tap_step, column.tap_step), Ho * Wo)
             lines = Side((row.pixels, column.pixels), (1, 1), O * Ho * Wo)
-            left = row.every * kw, column.every, W[1] * taps, filters * W[1] * taps, taps, row.tap * kw + column.tap
-            out = sh * width, sw, H * width, row.pixel * width + column.pixel, C * H * width
-            part = filters * Ho * Wo
-            phases.append(Geometry((Ho, Wo), walk, lines, (row.sees, column.sees), part, left, out))
+            left = Side(size, (row.every * kw, column.every), W[1] * taps)
+            out = Side(lines.size, (sh * width, sw), C * H * width)
+            phases.append(
+                Geometry(
+                    (Ho, Wo), walk, lines, (row.sees, column.sees), filters * Ho * Wo, left, taps, filters * W[1] * taps,
+                    out, H * width, N % 4 == 0, row.tap * kw + column.tap, row.pixel * width + column.pixel,
+                )
+            )  # fmt: skip
     return phases
 
 
 class Phase(NamedTuple):
-    """Along one axis: the pixels pixel, pixel + stride, …, read by the taps tap, tap + every, …
+    """Along one axis: the pixels pixel, pixel + stride, …, read by the taps tap, tap + every, …: every is negative, as later
+    taps see earlier outputs.
 
     The first pixel is read through the first of these taps by output ``sees``, through the next one by ``sees + tap_step``.
     """
@@ -299,12 +383,12 @@ def _phases(size: int, kernel: int, stride: int, padding: int, dilation: int) ->
     every = stride // common
     for pixel in range(min(stride, size)):
         pixels = -(-(size - pixel) // stride)
-        tap = next((i for i in range(min(every, kernel)) if (pixel + padding - i * dilation) % stride == 0), None)
+        tap = next((i for i in range(kernel)[::-1][:every] if (pixel + padding - i * dilation) % stride == 0), None)
         if tap is None:
             yield Phase(pixel, pixels, 0, 1, 0, 0, 0)
         else:
             sees = (pixel + padding - tap * dilation) // stride
-            yield Phase(pixel, pixels, tap, every, -(-(kernel - tap) // every), sees, -dilation // common)
+            yield Phase(pixel, pixels, tap, -every, tap // every + 1, sees, dilation // common)
 
 
 # ---------------------------------------------------------------------- launches
@@ -325,9 +409,9 @@ def conv2d_cuda(y, x, W, b, window):
     k, parts, pixels = W.size // O, x.shape[1] // W.shape[1], Ho * Wo
     here = forward_geometry(window, x.shape, W.shape, y.shape)
     multiply(
-        FORWARD, y, W, x, 0.0, O // parts, N * pixels, k, vectors=k % 4 == 0 and aligned(W),
-        whole=pixels % 4 == 0 and aligned(y), extra=PLAIN if b is None else ROW_BIAS, array=b, activated=True,
-        parts=parts, geometry=here.sizes,
+        FORWARD, y, W, x, 0.0, O // parts, N * pixels, k, vectors=here.fours,
+        whole=not here.fours and pixels % 4 == 0 and aligned(y), extra=PLAIN if b is None else ROW_BIAS, array=b,
+        activated=True, parts=parts, geometry=here.sizes,
     )  # fmt: skip
 
 
@@ -337,10 +421,11 @@ def conv2d_input_gradient_cuda(dx, dy, W, window):
     N, channels, filters = dx.shape[0], W.shape[1], W.shape[0] * W.shape[1] // dx.shape[1]
     for phase in input_gradient_phases(window, dx.shape, W.shape, dy.shape):
         (taps_down, taps_across), (rows, columns) = phase.walk.size, phase.lines.size
+        side_by_side = window.stride == (1, 1) and not phase.fours
         multiply(
             INPUT_GRADIENT, dx, W, dy, 0.0, channels, N * rows * columns, filters * taps_down * taps_across,
-            whole=window.stride == (1, 1) and rows * columns % 4 == 0 and aligned(dx), parts=dx.shape[1] // channels,
-            chunked=window.stride == (1, 1), geometry=phase.sizes,
+            vectors=phase.fours, whole=side_by_side and rows * columns % 4 == 0 and aligned(dx),
+            parts=dx.shape[1] // channels, chunked=window.stride == (1, 1), geometry=phase.sizes,
         )  # fmt: skip
 
 
@@ -363,8 +448,8 @@ def _weight_gradient(dW: Any, x: Any, dy: Any, window: Any, beta: float, **more:
     parts = x.shape[1] // dW.shape[1]
     here = weight_gradient_geometry(window, x.shape, dW.shape, dy.shape)
     multiply(
-        WEIGHT_GRADIENT, dW, dy, x, beta, O // parts, taps, dy.size // O, whole=taps % 4 == 0 and aligned(dW),
-        parts=parts, geometry=here.sizes, **more,
+        WEIGHT_GRADIENT, dW, dy, x, beta, O // parts, taps, dy.size // O, vectors=here.fours,
+        whole=not here.fours and taps % 4 == 0 and aligned(dW), parts=parts, geometry=here.sizes, **more,
     )  # fmt: skip
 
 

@@ -16,9 +16,9 @@ ALIGNMENT = 16  # bytes
 
 
 class Intrinsic(DeviceFunction):
-    """A device function of (array, index, *values) given as LLVM IR, ``emit(builder, pointer, *values)``.
+    """A device function of (array, at, *values) given as LLVM IR, ``emit(builder, pointer, *values)``.
 
-    It returns as many elements as ``results`` says. The function itself is what the simulator runs.
+    Of (array, begin, at, *values), too: a place in two parts, of which a loop has to add only what changes in it. It returns as many elements as ``results`` says. The function itself is what the simulator runs.
     """
 
     def __init__(self, function: Callable[..., Any], results: int, emit: Callable[..., Any]) -> None:
@@ -40,11 +40,17 @@ class Intrinsic(DeviceFunction):
         def define(array: Any, *given: Any) -> Any:
             if array.layout != "C":
                 raise TypingError(f"{code.co_name} takes contiguous arrays, got {array}")
-            result = (types.void, array.dtype)[results] if results < 2 else types.UniTuple(array.dtype, results)
-            taken = [kind if name == "at" else array.dtype for name, kind in zip(names, given, strict=True)]
+            result = types.int64 if results == -1 else (types.void, array.dtype)[results] if results < 2 else types.UniTuple(array.dtype, results)
+            taken = [kind if name in ("at", "begin") else array.dtype for name, kind in zip(names, given, strict=True)]
 
             def lower(context: Any, builder: Any, signature: Any, args: Any) -> Any:
                 data = context.make_array(array)(context, builder, args[0]).data
+                if results == -1:
+                    return emit(builder, data, args[1], array.dtype.bitwidth // 8)
+                if names[0] == "begin":
+                    from llvmlite import ir
+                    data = builder.inttoptr(args[1], ir.PointerType(data.type.pointee, 1))
+                    args = args[:1] + args[2:]
                 made = emit(builder, builder.gep(data, [args[1]]), *args[2:])
                 return context.get_dummy_value() if made is None else made
 
@@ -98,7 +104,15 @@ def _store_four(builder: Any, pointer: Any, *values: Any) -> None:
 def _four_at(builder: Any, pointer: Any) -> Any:
     from llvmlite import ir
 
-    return builder.bitcast(pointer, ir.PointerType(ir.VectorType(pointer.type.pointee, 4)))
+    return builder.bitcast(pointer, ir.PointerType(ir.VectorType(pointer.type.pointee, 4), pointer.type.addrspace))
+
+
+def _address(builder: Any, pointer: Any, at: Any, size: int) -> Any:
+    from llvmlite import ir
+
+    here = builder.ptrtoint(builder.addrspacecast(pointer, ir.PointerType(pointer.type.pointee, 1)), ir.IntType(64))
+    return builder.add(here, builder.mul(at, ir.Constant(ir.IntType(64), size)))
+
 
 
 def _align_shared(builder: Any, pointer: Any) -> None:
@@ -117,6 +131,23 @@ def get(array, at):
 @intrinsic(0, lambda builder, pointer, value: builder.store(value, pointer) and None)
 def put(array, at, value):
     row(array)[at] = value
+
+
+@intrinsic(-1, _address)
+def address(array, at):
+    return at
+
+
+@intrinsic(1, lambda builder, pointer: builder.load(pointer))
+def get_from(array, begin, at):
+    """The element number ``begin + at``."""
+    return row(array)[begin + at]
+
+
+@intrinsic(4, _load_four)
+def get_four_from(array, begin, at):
+    """The elements from number ``begin + at`` on, the first one at a multiple of 16 bytes."""
+    return get_four.function(array, begin + at)
 
 
 @intrinsic(4, _load_four)
