@@ -5,24 +5,35 @@
     weight gradient  dW = δ x̃ᵀ     m filters        n taps (c,i,j)    p runs over pixels of y
 
 The right operand always is an image seen from two sides, pixels and taps: its number (pixel, tap) is the image's at the sum of
-two places, 0 outside. One side are the tile's columns, of which a thread keeps four; the other one is p, on which it walks:
+two places, 0 outside. One side are the tile's columns, of which a thread keeps some; the other one is p, on which it walks:
 
     place of a pixel (n,h,w)   n · sample + (h·sh − ph) · W + (w·sw − pw)
     place of a tap (c,i,j)     c · plane  +  i·dh · W       +  j·dw           added up, with rows and columns beside them
 
-Forward walks on taps over columns that are pixels, the weight gradient the other way round. A walk has digits, as a clock
-has hours, minutes and seconds: so a step of 8 is three additions and two carries, and there is no division in the loop.
+What costs is to ask whether that is inside, number by number. Samples are alike: so the columns are numbered such that a
+thread's 4, 8 or 16 of them are one pixel of as many samples (in the weight gradient: one tap of as many channels),
+
+    column        0 1 2 3 │ 4 5 6 7 │ 8 9 …
+    sample        0 1 2 3 │ 0 1 2 3 │ 0 1 …     which then asks once, and has one index for all: they begin a sample apart.
+    pixel           0,0   │   0,1   │  0,2      Neighbouring threads are neighbouring pixels or taps as before.
+
+Where the number of samples is no multiple of that, each column is a place of its own.
+
+A walk has digits, as a clock has hours, minutes and seconds: a step of 8 adds to row, column and place, and there are two
+carries; neither a division nor a product is in the loop. The left operand, filters or δ, is read along the same walk: its
+place is one more number that is carried along, and each of a thread's lines begins where it begins.
 
 The input's gradient is a convolution of stride 1, too. Pixel v of x is read by tap i of output h where v = h·sh + i·dh − ph:
 with stride 1 there is one h for each i. With larger strides the pixels v ≡ r (mod sh) have the same taps, every
-sh / gcd(sh, dh)-th one, and see neighbouring h: for each such phase there is one launch, and nothing is multiplied by 0.
+sh / gcd(sh, dh)-th one, and see neighbouring h: for each such phase there is one launch, and nothing is multiplied by 0. Its
+taps are walked on from the last to the first, which see later and later h.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache, lru_cache
-from math import gcd
+from math import gcd, prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -38,10 +49,9 @@ from .reduce import block_sum
 FAR = 1 << 28  # the row of a pixel or tap that is not there: outside every image
 LARGEST = (1 << 31) - 1  # elements of an array whose places are integers of 32 bits
 
-# Where ``sizes`` holds what, two numbers in one: rows and columns, or what ``Geometry.sizes`` says.
-IMAGE, WALK, WALK_STEP, WALK_END, STEP, STEP_PLACES, CARRY_PLACES, CARRY_ROW_PLACES, PLANES = range(SIZES, SIZES + 9)
-LEFT_STEP, LEFT_PITCH_PART, LINES, LINES_STEP, ORIGIN, LINES_PLANES, BEGIN = range(SIZES + 9, SIZES + 16)
-OUT_STEP, OUT_PLANES, OUT_PITCH_ORIGIN = range(SIZES + 16, SIZES + 19)
+# Where ``sizes`` holds what, two numbers in one: see ``Geometry.sizes``.
+IMAGE, WALK, WALK_STEPS, WALK_ENDS, WALK_PLANES, STEP, STEP_PLACES, COLUMN_CARRY, ROW_CARRY, PLANES = range(SIZES, SIZES + 10)
+LEFT_STEPS, LEFT_PITCH, LEFT_PART, LINES, LINES_STEPS, ORIGIN, OUT_STEPS, OUT_PLANES, OUT_PITCH = range(SIZES + 10, SIZES + 19)
 
 
 @device_function
@@ -62,7 +72,7 @@ def inside(v, size):
 
 @device_function
 def split(a, b):
-    """a // b and a % b."""
+    """Quotient and remainder."""
     quotient = integer(np.uint32(a) // np.uint32(b))
     return quotient, integer(a - quotient * b)
 
@@ -72,35 +82,35 @@ def split(a, b):
 
 @device_function
 def walk_begin(sizes, p):
-    """(row, column, place in the image, place in the left operand) of number p of the walk."""
-    rows, columns = first(sizes[WALK]), second(sizes[WALK])
-    rest, j = split(p, columns)
-    c, i = split(rest, rows)
-    v, u = integer(i * first(sizes[WALK_STEP])), integer(j * second(sizes[WALK_STEP]))
-    at = integer(c * first(sizes[PLANES]) + v * second(sizes[IMAGE]) + u)
-    return v, u, at, integer(c * second(sizes[PLANES]) + i * first(sizes[LEFT_STEP]) + j * second(sizes[LEFT_STEP]))
+    """(how many planes are left, row, column, place in the image, place in the left operand) of number p of the walk."""
+    rest, j = split(p, second(sizes[WALK]))
+    c, i = split(rest, first(sizes[WALK]))
+    v, u = i * first(sizes[WALK_STEPS]), j * second(sizes[WALK_STEPS])
+    at = c * first(sizes[WALK_PLANES]) + v * second(sizes[IMAGE]) + u
+    left_at = c * second(sizes[WALK_PLANES]) + i * first(sizes[LEFT_STEPS]) + j * second(sizes[LEFT_STEPS])
+    return integer(first(sizes[PLANES]) - c), integer(v), integer(u), integer(at), integer(left_at)
 
 
 @device_function
 def walk_step(sizes, walk):
     """The same, one step of the tile further."""
-    v, u, at, left = walk
-    v, u = integer(v + first(sizes[STEP])), integer(u + second(sizes[STEP]))
-    at, left = integer(at + first(sizes[STEP_PLACES])), integer(left + second(sizes[STEP_PLACES]))
-    if u >= second(sizes[WALK_END]):
-        v, u = integer(v + first(sizes[WALK_STEP])), integer(u - second(sizes[WALK_END]))
-        at, left = integer(at + first(sizes[CARRY_PLACES])), integer(left + second(sizes[CARRY_PLACES]))
-    if v >= first(sizes[WALK_END]):
-        v = integer(v - first(sizes[WALK_END]))
-        at, left = integer(at + first(sizes[CARRY_ROW_PLACES])), integer(left + second(sizes[CARRY_ROW_PLACES]))
-    return v, u, at, left
+    c, v, u, at, left_at = walk
+    c, v, u = integer(c - second(sizes[PLANES])), integer(v + first(sizes[STEP])), integer(u + second(sizes[STEP]))
+    at, left_at = integer(at + first(sizes[STEP_PLACES])), integer(left_at + second(sizes[STEP_PLACES]))
+    if u >= second(sizes[WALK_ENDS]):
+        v, u = integer(v + first(sizes[WALK_STEPS])), integer(u - second(sizes[WALK_ENDS]))
+        at, left_at = integer(at + first(sizes[COLUMN_CARRY])), integer(left_at + second(sizes[COLUMN_CARRY]))
+    if v >= first(sizes[WALK_ENDS]):
+        c, v = integer(c - 1), integer(v - first(sizes[WALK_ENDS]))
+        at, left_at = integer(at + first(sizes[ROW_CARRY])), integer(left_at + second(sizes[ROW_CARRY]))
+    return c, v, u, at, left_at
 
 
 # ---------------------------------------------------------------------- operands
 
 
 def walked(tile: Tile, number: Any, vectors: bool) -> Operand:
-    """Filters or δ: number (line, p) lies at line · pitch + what the walk says, the image's: both operands share p out alike."""
+    """Filters or δ: number (line, p) lies where the line begins + what the image's walk says; both share p out alike."""
 
     @device_function
     def begin(sizes, p):
@@ -113,8 +123,8 @@ def walked(tile: Tile, number: Any, vectors: bool) -> Operand:
     @device_function
     def line_begin(array, sizes, part, line):
         """A line that is not there is the last one, whose sums nobody writes."""
-        origin = np.int64(part) * second(sizes[LEFT_PITCH_PART]) + first(sizes[BEGIN])
-        return address(array, origin + min(line, integer(sizes[0] - 1)) * np.int64(first(sizes[LEFT_PITCH_PART])))
+        at = part * np.int64(first(sizes[LEFT_PART])) + second(sizes[LEFT_PITCH])
+        return address(array, at + min(line, integer(sizes[0] - 1)) * np.int64(first(sizes[LEFT_PITCH])))
 
     @device_function
     def place(array, sizes, part, line):
@@ -126,107 +136,109 @@ def walked(tile: Tile, number: Any, vectors: bool) -> Operand:
         )
 
     @device_function
-    def read(M, lines, walk, other, sizes, p, left):
-        if left > p:
-            a, b, c, d = lines
-            at = other[3]
-            return get_from(M, a, at), get_from(M, b, at), get_from(M, c, at), get_from(M, d, at)
+    def read(array, place, walk, seen, sizes, p, left):
+        planes, at = seen[0], seen[4]
+        if planes > 0:
+            a, b, c, d = place
+            return get_from(array, a, at), get_from(array, b, at), get_from(array, c, at), get_from(array, d, at)
         return number(0), number(0), number(0), number(0)
 
     return Operand(False, True, begin, step, place, read)
 
 
 def seen(tile: Tile, number: Any, vectors: bool) -> Operand:
-    ITEM = np.dtype(number).itemsize
-    """An image seen through windows. A thread has four pixels and walks on taps, or the other way round."""
+    """An image seen through windows. A thread has some pixels and walks on taps, or the other way round."""
+    size, locate = np.dtype(number).itemsize, locator(tile, vectors)
 
     @device_function
-    def locate(array, sizes, part, line):
-        """(row, column, where the image begins for it) of a pixel or tap."""
-        c, a, b, member = line_digits(sizes, line)
-        v = integer(first(sizes[ORIGIN]) + a * first(sizes[LINES_STEP]))
-        u = integer(second(sizes[ORIGIN]) + b * second(sizes[LINES_STEP]))
-        begin = np.int64(part) * second(sizes[BEGIN]) + c * np.int64(first(sizes[LINES_PLANES]))
-        begin += v * np.int64(second(sizes[IMAGE])) + u + member * np.int64(second(sizes[LINES_PLANES]))
-        return (v if line < sizes[1] else integer(FAR)), u, address(array, begin)
+    def line_place(array, sizes, part, line):
+        """(row, column, where the image begins) for a pixel or tap."""
+        c, a, b = locate(sizes, line)
+        v = integer(first(sizes[ORIGIN]) + a * first(sizes[LINES_STEPS]))
+        u = integer(second(sizes[ORIGIN]) + b * second(sizes[LINES_STEPS]))
+        at = part * np.int64(second(sizes[LEFT_PART])) + c * np.int64(first(sizes[OUT_PLANES])) + v * second(sizes[IMAGE]) + u
+        return (v if line < sizes[1] else integer(FAR)), u, address(array, at)
 
     @device_function
     def four_places(array, sizes, part, line):
         return (
-            locate(array, sizes, part, line),
-            locate(array, sizes, part, integer(line + 1)),
-            locate(array, sizes, part, integer(line + 2)),
-            locate(array, sizes, part, integer(line + 3)),
+            line_place(array, sizes, part, line),
+            line_place(array, sizes, part, integer(line + 1)),
+            line_place(array, sizes, part, integer(line + 2)),
+            line_place(array, sizes, part, integer(line + 3)),
         )
 
     @device_function
-    def one_place(array, sizes, part, line):
-        row, column, begin = locate(array, sizes, part, line)
-        apart = ITEM * second(sizes[LINES_PLANES])
-        return row, column, begin, begin + apart, begin + 2 * apart, begin + 3 * apart
+    def beside(sizes, place, lines):
+        """The same place of other samples or channels, in each of four."""
+        v, u, begin = place
+        apart = size * np.int64(first(sizes[OUT_PLANES]))
+        begin += lines * apart
+        return v, u, begin, begin + apart, begin + 2 * apart, begin + 3 * apart
 
     @device_function
-    def is_inside(row, column, walk, sizes, p, left):
-        v = walk[0] if left > p else integer(FAR)
-        return inside(integer(row + v), first(sizes[IMAGE])) and inside(integer(column + walk[1]), second(sizes[IMAGE]))
+    def there(sizes, place, walk):
+        v, u = integer(place[0] + walk[1]), integer(place[1] + walk[2])
+        return (walk[0] > 0) & inside(v, first(sizes[IMAGE])) & inside(u, second(sizes[IMAGE]))  # & and no branches
 
     @device_function
-    def read_one(image, place, walk, sizes, p, left):
-        row, column, begin = place
-        return get_from(image, begin, walk[2]) if is_inside(row, column, walk, sizes, p, left) else number(0)
+    def read_one(array, place, walk, sizes):
+        return get_from(array, place[2], walk[3]) if there(sizes, place, walk) else number(0)
 
     @device_function
-    def read_one_by_one(image, place, walk, other, sizes, p, left):
-        a, b, c, d = place
+    def read_one_by_one(array, places, walk, other, sizes, p, left):
+        a, b, c, d = places
         return (
-            read_one(image, a, walk, sizes, p, left),
-            read_one(image, b, walk, sizes, p, left),
-            read_one(image, c, walk, sizes, p, left),
-            read_one(image, d, walk, sizes, p, left),
+            read_one(array, a, walk, sizes),
+            read_one(array, b, walk, sizes),
+            read_one(array, c, walk, sizes),
+            read_one(array, d, walk, sizes),
         )
 
     @device_function
-    def read_four(image, place, walk, other, sizes, p, left):
-        row, column, a, b, c, d = place
-        if is_inside(row, column, walk, sizes, p, left):
-            at = walk[2]
-            return get_from(image, a, at), get_from(image, b, at), get_from(image, c, at), get_from(image, d, at)
+    def read_four(array, place, walk, other, sizes, p, left):
+        if there(sizes, place, walk):
+            at, a, b, c, d = walk[3], place[2], place[3], place[4], place[5]
+            return get_from(array, a, at), get_from(array, b, at), get_from(array, c, at), get_from(array, d, at)
         return number(0), number(0), number(0), number(0)
 
-    line_digits = digits(vectors)
-    place, read = (one_place, read_four) if vectors else (four_places, read_one_by_one)
-    return Operand(False, True, walk_begin, walk_step, place, read)
+    if vectors:
+        return Operand(False, True, walk_begin, walk_step, line_place, read_four, beside)
+    return Operand(False, True, walk_begin, walk_step, four_places, read_one_by_one)
+
+
+def alike(tile: Tile) -> int:
+    """So many samples or channels may lie at one place: all that a thread carries."""
+    return 4 * tile.fours(tile.columns)
 
 
 @cache
-def digits(fours: bool) -> Any:
-    """(block of samples or channels, row, column, which of the block) of a pixel or tap."""
-    block = 4 if fours else 1
+def locator(tile: Tile, vectors: bool) -> Any:
+    """(sizes, number of a column) → (sample, row, column) of its pixel or (channel, row, column) of its tap."""
+    block = alike(tile) if vectors else 1
 
     @device_function
-    def line_digits(sizes, line):
+    def locate(sizes, line):
         rest, member = split(line, block)
         rest, b = split(rest, second(sizes[LINES]))
         c, a = split(rest, first(sizes[LINES]))
-        return c, a, b, member
+        return integer(c * block + member), a, b
 
-    return line_digits
+    return locate
 
 
-@cache
-def out_places(vectors: bool) -> Any:
-    """Where in the output four pixels or taps lie, in its first row."""
-    line_digits = digits(vectors)
+def out_places(tile: Tile, vectors: bool) -> Any:
+    """Where in the output four columns lie, in its first row."""
+    locate = locator(tile, vectors)
 
     @device_function
     def place(sizes, part, line):
-        c, a, b, member = line_digits(sizes, line)
-        at = second(sizes[OUT_PITCH_ORIGIN]) + a * first(sizes[OUT_STEP]) + b * second(sizes[OUT_STEP])
-        at += np.int64(part) * sizes[0] * first(sizes[OUT_PITCH_ORIGIN])
-        return at + c * np.int64(first(sizes[OUT_PLANES])) + member * np.int64(second(sizes[OUT_PLANES]))
+        c, a, b = locate(sizes, line)
+        at = part * sizes[0] * first(sizes[OUT_PITCH]) + second(sizes[OUT_PITCH])
+        return at + c * np.int64(second(sizes[OUT_PLANES])) + a * first(sizes[OUT_STEPS]) + b * second(sizes[OUT_STEPS])
 
     @device_function
-    def four_places(sizes, part, line):
+    def apart(sizes, part, line):
         return (
             place(sizes, part, line),
             place(sizes, part, integer(line + 1)),
@@ -235,32 +247,30 @@ def out_places(vectors: bool) -> Any:
         )
 
     @device_function
-    def one_place(sizes, part, line):
-        at, apart = place(sizes, part, line), second(sizes[OUT_PLANES])
-        return at, at + apart, at + 2 * apart, at + 3 * apart
+    def planes_apart(sizes, part, line):
+        at, plane = place(sizes, part, line), np.int64(second(sizes[OUT_PLANES]))
+        return at, at + plane, at + 2 * plane, at + 3 * plane
 
-    return one_place if vectors else four_places
+    return planes_apart if vectors else apart
 
 
 @device_function
 def out_pitch(sizes):
-    return first(sizes[OUT_PITCH_ORIGIN])
+    return first(sizes[OUT_PITCH])
 
 
-def convolution(name: str) -> Product:
-    return Product(f"conv {name}", walked, seen, whole_matrix, out_places, out_pitch)
-
-
-FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT = map(convolution, ("forward", "input gradient", "weight gradient"))
+FORWARD, INPUT_GRADIENT, WEIGHT_GRADIENT = (
+    Product(f"conv {name}", walked, seen, whole_matrix, out_places, out_pitch)
+    for name in ("forward", "input gradient", "weight gradient")
+)
 
 
 # ---------------------------------------------------------------------- geometry, on the host
 
 
 class Side(NamedTuple):
-    """Pixels or taps: so many rows and columns, how far apart these lie in an array, and how far apart planes or samples."""
+    """Pixels or taps in an array: rows and columns lie so far apart, and planes or samples."""
 
-    size: tuple[int, int]
     steps: tuple[int, int]
     plane: int
 
@@ -269,73 +279,81 @@ class Geometry(NamedTuple):
     """What ``sizes`` says of a convolution.
 
     Attributes:
-        image: rows and columns. walk: the side that p walks on. lines: the other one.
+        image: rows and columns.
+        walk, lines: what p walks on, and what the columns of the tile are: (planes or samples, rows, columns).
+        walk_seen, lines_seen: how these lie in the image, with steps in its rows and columns.
         origin: the row and the column that the first pixel sees through the first tap.
         part: from a group's first number in the image to the next group's.
-        left: the walk's side in the left operand, whose lines are ``pitch`` apart and groups ``left_part``; it begins at
-            ``left_origin``. out: the lines' side in the output; similarly.
-        fours: whether four samples or channels share a place.
+        left: how the walk lies in the left operand. out: how the lines lie in the output.
+        left_pitch, left_part, out_pitch: from one line to the next, and from a group's first to the next group's.
+        left_begin, out_begin: where the first number of the walk and the first line lie.
     """
 
     image: tuple[int, int]
-    walk: Side
-    lines: Side
+    walk: tuple[int, int, int]
+    lines: tuple[int, int, int]
+    walk_seen: Side
+    lines_seen: Side
     origin: tuple[int, int]
     part: int
     left: Side
-    pitch: int
-    left_part: int
     out: Side
+    left_pitch: int
+    left_part: int
     out_pitch: int
-    fours: bool
-    left_origin: int = 0
-    out_origin: int = 0
+    left_begin: int = 0
+    out_begin: int = 0
 
-    @lru_cache(maxsize=1 << 10)
+    @lru_cache(maxsize=1 << 10)  # noqa: B019  what is held are some integers
+    def by_tile(self, tile: Tile) -> tuple[bool, tuple[int, ...]]:
+        """Whether a thread's columns can be one place of as many samples or channels; and ``sizes``."""
+        return self.lines[0] % alike(tile) == 0, self.sizes(tile.depth)
+
     def sizes(self, depth: int) -> tuple[int, ...]:
-        """For a tile of this depth."""
-        (rows, columns), (down, across), plane = self.walk
-        width = self.image[1]
+        """For steps of so many p."""
+        planes, rows, columns = self.walk
+        down, across = self.walk_seen.steps
 
         def places(c: int, i: int, j: int) -> tuple[int, int]:
-            """What so many planes, rows and columns are in the image and in the left operand."""
-            (left_down, left_across), left_plane = self.left[1:]
-            return c * plane + i * down * width + j * across, c * left_plane + i * left_down + j * left_across
+            """What so many planes, rows and columns of the walk are in the image and in the left operand."""
+            left_down, left_across = self.left.steps
+            at = c * self.walk_seen.plane + i * down * self.image[1] + j * across
+            return at, c * self.left.plane + i * left_down + j * left_across
 
         rest, j = divmod(depth, max(1, columns))
         c, i = divmod(rest, max(1, rows))
-        block = 4 if self.fours else 1
         pairs = (
-            self.image, self.walk.size, self.walk.steps, (rows * down, columns * across), (i * down, j * across),
-            places(c, i, j), places(0, 1, -columns), places(1, -rows, 0), (plane, self.left.plane),
-            self.left.steps, (self.pitch, self.left_part), self.lines.size, self.lines.steps, self.origin,
-            (block * self.lines.plane, self.lines.plane), (self.left_origin, self.part),
-            self.out.steps, (block * self.out.plane, self.out.plane), (self.out_pitch, self.out_origin),
+            self.image, (rows, columns), (down, across), (rows * down, columns * across), places(1, 0, 0),
+            (i * down, j * across), places(c, i, j), places(0, 1, -columns), places(1, -rows, 0), (planes, c),
+            self.left.steps, (self.left_pitch, self.left_begin), (self.left_part, self.part),
+            self.lines[1:], self.lines_seen.steps, self.origin,
+            self.out.steps, (self.lines_seen.plane, self.out.plane), (self.out_pitch, self.out_begin),
         )  # fmt: skip
         return tuple((a << 32) + (b & 0xFFFFFFFF) for a, b in pairs)
 
 
 @lru_cache(maxsize=1 << 10)
 def forward_geometry(window: Any, x: tuple[int, ...], W: tuple[int, ...], y: tuple[int, ...]) -> Geometry:
-    (N, _, H, width), (_, C, kh, kw), (_, O, Ho, Wo) = x, W, y
-    taps, pixels = Side(window.kernel, window.dilation, H * width), Side((Ho, Wo), window.stride, x[1] * H * width)
-    k, filters = C * kh * kw, O * C // x[1]
+    (N, channels, H, width), (O, C, kh, kw), (Ho, Wo) = x, W, y[2:]
+    k, filters = C * kh * kw, O * C // channels
     return Geometry(
-        (H, width), taps, pixels, (-window.padding[0], -window.padding[1]), C * H * width,
-        Side(window.kernel, (kw, 1), kh * kw), k, filters * k,
-        Side((Ho, Wo), (Wo, 1), O * Ho * Wo), Ho * Wo, N % 4 == 0,
+        image=(H, width), walk=(C, kh, kw), lines=(N, Ho, Wo),
+        walk_seen=Side(window.dilation, H * width), lines_seen=Side(window.stride, channels * H * width),
+        origin=(-window.padding[0], -window.padding[1]), part=C * H * width,
+        left=Side((kw, 1), kh * kw), out=Side((Wo, 1), O * Ho * Wo),
+        left_pitch=k, left_part=filters * k, out_pitch=Ho * Wo,
     )  # fmt: skip
 
 
 @lru_cache(maxsize=1 << 10)
 def weight_gradient_geometry(window: Any, x: tuple[int, ...], W: tuple[int, ...], y: tuple[int, ...]) -> Geometry:
-    """The forward geometry with the sides of pixels and of taps exchanged, and so y and W."""
+    """Forward's, with pixels in the place of taps, and W in the place of y."""
     forward = forward_geometry(window, x, W, y)
     filters = W[0] * W[1] // x[1]
-    pixels, taps = forward.lines._replace(plane=forward.lines.plane), forward.walk
     return forward._replace(
-        walk=pixels, lines=taps, left=forward.out, pitch=forward.out_pitch, left_part=filters * forward.out_pitch,
-        out=forward.left, out_pitch=forward.pitch, fours=W[1] % 4 == 0,
+        walk=forward.lines, lines=forward.walk, walk_seen=forward.lines_seen, lines_seen=forward.walk_seen,
+        left=forward.out, out=forward.left,
+        left_pitch=forward.out_pitch, left_part=filters * forward.out_pitch, out_pitch=forward.left_pitch,
     )  # fmt: skip
 
 
@@ -343,28 +361,24 @@ def weight_gradient_geometry(window: Any, x: tuple[int, ...], W: tuple[int, ...]
 def input_gradient_phases(window: Any, x: tuple[int, ...], W: tuple[int, ...], y: tuple[int, ...]) -> list[Geometry]:
     """One for each remainder of a pixel's row and column by the strides."""
     (kh, kw), (sh, sw), (ph, pw), (dh, dw) = window
-    (N, C, H, width), (_, O, Ho, Wo) = x, y
-    filters, taps = W[0] * W[1] // C, kh * kw
-    phases = []
-    for row in _phases(H, kh, sh, ph, dh):
-        for column in _phases(width, kw, sw, pw, dw):
-            size = row.taps, column.taps
-            walk = Side(size, (row.tap_step, column.tap_step), Ho * Wo)
-            lines = Side((row.pixels, column.pixels), (1, 1), O * Ho * Wo)
-            left = Side(size, (row.every * kw, column.every), W[1] * taps)
-            out = Side(lines.size, (sh * width, sw), C * H * width)
-            phases.append(
-                Geometry(
-                    (Ho, Wo), walk, lines, (row.sees, column.sees), filters * Ho * Wo, left, taps, filters * W[1] * taps,
-                    out, H * width, N % 4 == 0, row.tap * kw + column.tap, row.pixel * width + column.pixel,
-                )
-            )  # fmt: skip
-    return phases
+    (N, channels, H, width), (O, C), (Ho, Wo) = x, W[:2], y[2:]
+    filters, taps = O * C // channels, kh * kw
+    return [
+        Geometry(
+            image=(Ho, Wo), walk=(filters, row.taps, column.taps), lines=(N, row.pixels, column.pixels),
+            walk_seen=Side((row.tap_step, column.tap_step), Ho * Wo), lines_seen=Side((1, 1), O * Ho * Wo),
+            origin=(row.sees, column.sees), part=filters * Ho * Wo,
+            left=Side((row.every * kw, column.every), C * taps), out=Side((sh * width, sw), channels * H * width),
+            left_pitch=taps, left_part=filters * C * taps, out_pitch=H * width,
+            left_begin=row.tap * kw + column.tap, out_begin=row.pixel * width + column.pixel,
+        )
+        for row in _phases(H, kh, sh, ph, dh)
+        for column in _phases(width, kw, sw, pw, dw)
+    ]  # fmt: skip
 
 
 class Phase(NamedTuple):
-    """Along one axis: the pixels pixel, pixel + stride, …, read by the taps tap, tap + every, …: every is negative, as later
-    taps see earlier outputs.
+    """Along one axis: the pixels pixel, pixel + stride, …, read by the taps tap, tap + every, …, the last one first.
 
     The first pixel is read through the first of these taps by output ``sees``, through the next one by ``sees + tap_step``.
     """
@@ -383,7 +397,8 @@ def _phases(size: int, kernel: int, stride: int, padding: int, dilation: int) ->
     every = stride // common
     for pixel in range(min(stride, size)):
         pixels = -(-(size - pixel) // stride)
-        tap = next((i for i in range(kernel)[::-1][:every] if (pixel + padding - i * dilation) % stride == 0), None)
+        last_ones = range(kernel - 1, max(-1, kernel - 1 - every), -1)
+        tap = next((i for i in last_ones if (pixel + padding - i * dilation) % stride == 0), None)
         if tap is None:
             yield Phase(pixel, pixels, 0, 1, 0, 0, 0)
         else:
@@ -402,31 +417,32 @@ def _check(*arrays: Any) -> None:
             )
 
 
+def _convolve(
+    product: Product, C: Any, A: Any, B: Any, beta: float, m: int, parts: int, here: Geometry, whole: bool, **more: Any
+) -> None:
+    """C's columns of ``here``, of m rows in each part. ``whole`` if these lie side by side in whole fours."""
+    multiply(
+        product, C, A, B, beta, m, prod(here.lines), prod(here.walk), whole=whole and aligned(C), parts=parts,
+        geometry=here.by_tile, **more,
+    )  # fmt: skip
+
+
 @conv2d.cuda
 def conv2d_cuda(y, x, W, b, window):
     _check(y, x, W)
-    N, O, Ho, Wo = y.shape
-    k, parts, pixels = W.size // O, x.shape[1] // W.shape[1], Ho * Wo
+    parts = x.shape[1] // W.shape[1]
     here = forward_geometry(window, x.shape, W.shape, y.shape)
-    multiply(
-        FORWARD, y, W, x, 0.0, O // parts, N * pixels, k, vectors=here.fours,
-        whole=not here.fours and pixels % 4 == 0 and aligned(y), extra=PLAIN if b is None else ROW_BIAS, array=b,
-        activated=True, parts=parts, geometry=here.sizes,
-    )  # fmt: skip
+    whole, extra = here.out_pitch % 4 == 0, PLAIN if b is None else ROW_BIAS
+    _convolve(FORWARD, y, W, x, 0.0, len(W) // parts, parts, here, whole, extra=extra, array=b, activated=True)
 
 
 @conv2d_input_gradient.cuda
 def conv2d_input_gradient_cuda(dx, dy, W, window):
     _check(dx, dy, W)
-    N, channels, filters = dx.shape[0], W.shape[1], W.shape[0] * W.shape[1] // dx.shape[1]
+    C, one_phase = W.shape[1], window.stride == (1, 1)
     for phase in input_gradient_phases(window, dx.shape, W.shape, dy.shape):
-        (taps_down, taps_across), (rows, columns) = phase.walk.size, phase.lines.size
-        side_by_side = window.stride == (1, 1) and not phase.fours
-        multiply(
-            INPUT_GRADIENT, dx, W, dy, 0.0, channels, N * rows * columns, filters * taps_down * taps_across,
-            vectors=phase.fours, whole=side_by_side and rows * columns % 4 == 0 and aligned(dx),
-            parts=dx.shape[1] // channels, chunked=window.stride == (1, 1), geometry=phase.sizes,
-        )  # fmt: skip
+        whole = one_phase and phase.out_pitch % 4 == 0
+        _convolve(INPUT_GRADIENT, dx, W, dy, 0.0, C, dx.shape[1] // C, phase, whole, chunked=one_phase)
 
 
 @conv2d_weight_gradient.cuda
@@ -444,13 +460,9 @@ def conv2d_backward_weights_cuda(dW, db, x, dy, window):
 
 def _weight_gradient(dW: Any, x: Any, dy: Any, window: Any, beta: float, **more: Any) -> None:
     _check(dW, x, dy)
-    O, taps = dW.shape[0], dW.size // dW.shape[0]
     parts = x.shape[1] // dW.shape[1]
     here = weight_gradient_geometry(window, x.shape, dW.shape, dy.shape)
-    multiply(
-        WEIGHT_GRADIENT, dW, dy, x, beta, O // parts, taps, dy.size // O, vectors=here.fours,
-        whole=not here.fours and taps % 4 == 0 and aligned(dW), parts=parts, geometry=here.sizes, **more,
-    )  # fmt: skip
+    _convolve(WEIGHT_GRADIENT, dW, dy, x, beta, len(dW) // parts, parts, here, here.out_pitch % 4 == 0, **more)
 
 
 @grid

@@ -64,6 +64,10 @@ class Tile(NamedTuple):
     def threads(self) -> int:
         return self.rows * self.columns // (16 * self.down * self.across)
 
+    def fours(self, lines: int) -> int:
+        """So many times four numbers a thread carries in each step, where a strip has so many lines."""
+        return -(-lines * self.depth // (4 * self.threads))
+
 
 class Operand(NamedTuple):
     """Where a thread finds its numbers of A or B, four by four: on a walk along p, at places that do not change.
@@ -73,9 +77,11 @@ class Operand(NamedTuple):
         p_first: whether neighbouring threads are neighbours along p; else along the lines.
         begin: (sizes, p) → the walk's state.
         step: (sizes, walk) → the state ``Tile.depth`` further along p.
-        place: (array, sizes, part, line) → the place of four numbers.
+        place: (array, sizes, part, line) → the place of the four numbers from this line on.
         read: (array, place, walk, the other operand's walk, sizes, p, left) → these; zeros where p ≥ left. Both count from
             where the step begins.
+        beside: (sizes, place, lines) → the place of the four so many lines further: for operands whose threads have their
+            fours side by side. Without it each lies in a part of the strip of its own.
     """
 
     along_p: bool
@@ -84,6 +90,7 @@ class Operand(NamedTuple):
     step: Any
     place: Any
     read: Any
+    beside: Any = None
 
 
 class Product(NamedTuple):
@@ -92,7 +99,7 @@ class Product(NamedTuple):
     Attributes:
         left, right: makes the Operand for (tile, dtype, vectors).
         extent: (sizes, part) → m, n, k.
-        places: for ``vectors``, (sizes, part, j) → where in C the columns j, j + 1, j + 2, j + 3 begin.
+        places: for (tile, vectors): (sizes, part, j) → where in C the columns j, j + 1, j + 2, j + 3 begin.
         pitch: (sizes) → from one row of C to the next.
     """
 
@@ -100,7 +107,7 @@ class Product(NamedTuple):
     left: Callable[..., Operand]
     right: Callable[..., Operand]
     extent: Any
-    places: Callable[[bool], Any]
+    places: Callable[[Tile, bool], Any]
     pitch: Any
 
 
@@ -125,7 +132,7 @@ def product_grid(product: Product, tile: Tile, dtype: Any, vectors: bool, extra:
     number = dtype.type
     of_left, of_right = product.left(tile, number, vectors), product.right(tile, number, vectors)
     begin_a, step_a, begin_b, step_b = of_left.begin, of_left.step, of_right.begin, of_right.step
-    extent, four_places, pitch = product.extent, product.places(vectors), product.pitch
+    extent, four_places, pitch = product.extent, product.places(tile, vectors), product.pitch
     a_pitch, b_pitch = rows + PAD, columns + PAD
     b_strip, pair = depth * a_pitch, depth * (a_pitch + b_pitch)
     pairs = 2 * pair  # of strips: A's, then B's
@@ -272,26 +279,25 @@ def product_grid(product: Product, tile: Tile, dtype: Any, vectors: bool, extra:
         next_b = read_b(integer(0), (B, places_b, walk_b, walk_a, sizes, p_b, left))
         for_rows = zeros_a(integer(0), number(0))
         at_a, at_b = np.int64(down_tile), np.int64(b_strip + across_tile)
-        other = np.int64(pair)  # from a place in this pair of strips to the same one in the other
+        turn = np.int64(0)  # of the pairs of strips: where the one begins that is written next
         while left > 0:
             if row_sums:
                 for_rows = add_a(integer(0), (for_rows, next_a))
-            write_a(integer(0), (strips, to_a, next_a))  # 2
-            write_b(integer(0), (strips, to_b, next_b))
+            write_a(integer(0), (strips, to_a + turn, next_a))  # 2
+            write_b(integer(0), (strips, to_b + turn, next_b))
             cuda.syncthreads()
             walk_a, walk_b, left = step_a(sizes, walk_a), step_b(sizes, walk_b), integer(left - depth)
             next_a = read_a(integer(0), (A, places_a, walk_a, walk_b, sizes, p_a, left))  # 3
             next_b = read_b(integer(0), (B, places_b, walk_b, walk_a, sizes, p_b, left))
-            outer_products(integer(0), (sums, a, b, strips, at_a, at_b))  # 4
-            at_a, at_b, to_a, to_b = at_a + other, at_b + other, to_a + other, to_b + other
-            other = -other
+            outer_products(integer(0), (sums, a, b, strips, at_a + turn, at_b + turn))  # 4
+            turn = pair - turn
 
         if row_sums:  # each thread has added up its numbers of four rows: the sums of a row meet in its column of a strip
-            write_a(integer(0), (strips, to_a, for_rows))
+            write_a(integer(0), (strips, to_a + turn, for_rows))
             cuda.syncthreads()
             if thread < rows:
                 for q in range(depth):
-                    row_sum += get(strips, at_a - down_tile + q * a_pitch + thread)
+                    row_sum += get(strips, turn + q * a_pitch + thread)
         if chunked:
             tile_number = (part * cuda.gridDim.y + cuda.blockIdx.y) * cuda.gridDim.x + cuda.blockIdx.x
             last, row_sum = add_chunks(partial, tickets, sums, row_sum, chunk, chunks, tile_number)
@@ -372,27 +378,37 @@ class Carrier(NamedTuple):
 
 
 def _carrier(operand: Operand, lines: int, tile: Tile, pitch: int) -> Carrier:
-    """Share a strip of so many lines out. A thread's fours lie at the same p, ``gap`` lines apart."""
-    fours = -(-lines * tile.depth // (4 * tile.threads))
-    gap = lines // fours
-    units = gap * tile.depth // 4  # threads that carry
+    """Share a strip of so many lines out. A thread's fours lie at the same p, ``gap`` lines from one to the next."""
+    fours = tile.fours(lines)
     p_four, line_four = (4, 1) if operand.along_p else (1, 4)
-    if gap * fours != lines or gap % line_four or tile.depth % p_four:
-        raise ValueError(f"{tile}: {tile.threads} threads cannot share {lines} × {tile.depth} numbers out")
-    p_turn, line_turn = (tile.depth // p_four, units) if operand.p_first else (units, gap // line_four)
+    gap, line_unit = (4, 4 * fours) if operand.beside else (lines // fours, line_four)
+    units = lines * tile.depth // (4 * fours)  # threads that carry
+    p_turn, line_turn = (tile.depth // p_four, units) if operand.p_first else (units, lines // fours // line_four)
     p_each, line_each = (1, p_turn) if operand.p_first else (line_turn, 1)
-    place, read = operand.place, operand.read
+    place, read, beside = operand.place, operand.read, operand.beside
 
     @device_function
     def spread(thread):
         p = integer(thread // p_each % p_turn * p_four)
-        line = integer(thread // line_each % line_turn * line_four)
+        line = integer(thread // line_each % line_turn * line_unit)
         return line, p, integer(p * pitch + line)
 
     @device_function
-    def find_four(index, state):
+    def find_apart(index, state):
         array, sizes, part, line = state
         return place(array, sizes, part, integer(line + index * gap))
+
+    @device_function
+    def find_beside(index, state):
+        sizes, begin = state
+        return beside(sizes, begin, integer(index * gap))
+
+    found_apart, found_beside = _several(find_apart, fours), _several(find_beside, fours)
+
+    @device_function
+    def find_from_first(index, state):
+        array, sizes, part, line = state
+        return found_beside(index, (sizes, place(array, sizes, part, line)))
 
     @device_function
     def read_four(index, state):
@@ -419,7 +435,8 @@ def _carrier(operand: Operand, lines: int, tile: Tile, pitch: int) -> Carrier:
             writes(index, state)
 
     write = writes if units == tile.threads else write_if_there
-    return Carrier(spread, _several(find_four, fours), _several(read_four, fours), write, fours)
+    find = find_from_first if operand.beside else found_apart
+    return Carrier(spread, find, _several(read_four, fours), write, fours)
 
 
 def _unrolled(f: Any, times: int) -> Any:

@@ -74,10 +74,18 @@ def along_lines(own: int) -> Any:
             return row + depth * sizes[own]
 
         @device_function
+        def column(array, sizes, line):
+            return address(array, min(line, sizes[own] - 1))
+
+        @device_function
         def place_one_by_one(array, sizes, part, line):
             """The lines, and the last one for each that is not there."""
-            last = sizes[own] - 1
-            return address(array, min(line, last)), address(array, min(line + 1, last)), address(array, min(line + 2, last)), address(array, min(line + 3, last))
+            return (
+                column(array, sizes, line),
+                column(array, sizes, line + 1),
+                column(array, sizes, line + 2),
+                column(array, sizes, line + 3),
+            )
 
         @device_function
         def read_one_by_one(M, lines, row, other, sizes, p, left):
@@ -118,7 +126,7 @@ def row_of_columns(sizes):
 
 
 M, N = 0, 1  # where sizes holds them
-LIKE_A_MATRIX = (whole_matrix, lambda vectors: columns_side_by_side, row_of_columns)
+LIKE_A_MATRIX = (whole_matrix, lambda tile, vectors: columns_side_by_side, row_of_columns)
 NN = Product("nn", along_p(M), along_lines(N), *LIKE_A_MATRIX)
 NT = Product("nt", along_p(M), along_p(N), *LIKE_A_MATRIX)
 TN = Product("tn", along_lines(M), along_lines(N), *LIKE_A_MATRIX)
