@@ -148,33 +148,37 @@ def walked(tile: Tile, number: Any, vectors: bool) -> Operand:
 
 def seen(tile: Tile, number: Any, vectors: bool) -> Operand:
     """An image seen through windows. A thread has some pixels and walks on taps, or the other way round."""
-    size, locate = np.dtype(number).itemsize, locator(tile, vectors)
+    locate = locator(tile, vectors)
 
     @device_function
-    def line_place(array, sizes, part, line):
-        """(row, column, where the image begins) for a pixel or tap."""
+    def one_place(array, sizes, part, line):
+        """(row, column, which number of the image) for a pixel or tap."""
         c, a, b = locate(sizes, line)
         v = integer(first(sizes[ORIGIN]) + a * first(sizes[LINES_STEPS]))
         u = integer(second(sizes[ORIGIN]) + b * second(sizes[LINES_STEPS]))
         at = part * np.int64(second(sizes[LEFT_PART])) + c * np.int64(first(sizes[OUT_PLANES])) + v * second(sizes[IMAGE]) + u
-        return (v if line < sizes[1] else integer(FAR)), u, address(array, at)
+        return (v if line < sizes[1] else integer(FAR)), u, at
+
+    @device_function
+    def beside(array, sizes, place, lines):
+        """The same place in four samples or channels, so many further."""
+        plane = np.int64(first(sizes[OUT_PLANES]))
+        v, u, at = place[0], place[1], place[2] + lines * plane
+        return v, u, address(array, at), address(array, at + plane), address(array, at + 2 * plane), address(array, at + 3 * plane)
 
     @device_function
     def four_places(array, sizes, part, line):
         return (
-            line_place(array, sizes, part, line),
-            line_place(array, sizes, part, integer(line + 1)),
-            line_place(array, sizes, part, integer(line + 2)),
-            line_place(array, sizes, part, integer(line + 3)),
+            alone(array, sizes, part, line),
+            alone(array, sizes, part, integer(line + 1)),
+            alone(array, sizes, part, integer(line + 2)),
+            alone(array, sizes, part, integer(line + 3)),
         )
 
     @device_function
-    def beside(sizes, place, lines):
-        """The same place of other samples or channels, in each of four."""
-        v, u, begin = place
-        apart = size * np.int64(first(sizes[OUT_PLANES]))
-        begin += lines * apart
-        return v, u, begin, begin + apart, begin + 2 * apart, begin + 3 * apart
+    def alone(array, sizes, part, line):
+        v, u, at = one_place(array, sizes, part, line)
+        return v, u, address(array, at)
 
     @device_function
     def there(sizes, place, walk):
@@ -203,7 +207,7 @@ def seen(tile: Tile, number: Any, vectors: bool) -> Operand:
         return number(0), number(0), number(0), number(0)
 
     if vectors:
-        return Operand(False, True, walk_begin, walk_step, line_place, read_four, beside)
+        return Operand(False, True, walk_begin, walk_step, one_place, read_four, beside)
     return Operand(False, True, walk_begin, walk_step, four_places, read_one_by_one)
 
 
@@ -324,7 +328,7 @@ class Geometry(NamedTuple):
         c, i = divmod(rest, max(1, rows))
         pairs = (
             self.image, (rows, columns), (down, across), (rows * down, columns * across), places(1, 0, 0),
-            (i * down, j * across), places(c, i, j), places(0, 1, -columns), places(1, -rows, 0), (planes, c),
+            (i * down, j * across), places(c, i, j), places(0, 1, -columns), places(1, -rows, 0), (planes * bool(rows * columns), c),
             self.left.steps, (self.left_pitch, self.left_begin), (self.left_part, self.part),
             self.lines[1:], self.lines_seen.steps, self.origin,
             self.out.steps, (self.lines_seen.plane, self.out.plane), (self.out_pitch, self.out_begin),

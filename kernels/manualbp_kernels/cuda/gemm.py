@@ -80,7 +80,7 @@ class Operand(NamedTuple):
         place: (array, sizes, part, line) → the place of the four numbers from this line on.
         read: (array, place, walk, the other operand's walk, sizes, p, left) → these; zeros where p ≥ left. Both count from
             where the step begins.
-        beside: (sizes, place, lines) → the place of the four so many lines further: for operands whose threads have their
+        beside: (array, sizes, place, lines) → the place of the four so many lines further: for operands whose threads have their
             fours side by side. Without it each lies in a part of the strip of its own.
     """
 
@@ -382,6 +382,8 @@ def _carrier(operand: Operand, lines: int, tile: Tile, pitch: int) -> Carrier:
     fours = tile.fours(lines)
     p_four, line_four = (4, 1) if operand.along_p else (1, 4)
     gap, line_unit = (4, 4 * fours) if operand.beside else (lines // fours, line_four)
+    if lines % (4 * fours) or tile.depth % 4:
+        raise ValueError(f"{tile}: {tile.threads} threads cannot share {lines} × {tile.depth} numbers out by fours")
     units = lines * tile.depth // (4 * fours)  # threads that carry
     p_turn, line_turn = (tile.depth // p_four, units) if operand.p_first else (units, lines // fours // line_four)
     p_each, line_each = (1, p_turn) if operand.p_first else (line_turn, 1)
@@ -400,15 +402,15 @@ def _carrier(operand: Operand, lines: int, tile: Tile, pitch: int) -> Carrier:
 
     @device_function
     def find_beside(index, state):
-        sizes, begin = state
-        return beside(sizes, begin, integer(index * gap))
+        array, sizes, begin = state
+        return beside(array, sizes, begin, integer(index * gap))
 
     found_apart, found_beside = _several(find_apart, fours), _several(find_beside, fours)
 
     @device_function
     def find_from_first(index, state):
         array, sizes, part, line = state
-        return found_beside(index, (sizes, place(array, sizes, part, line)))
+        return found_beside(index, (array, sizes, place(array, sizes, part, line)))
 
     @device_function
     def read_four(index, state):
