@@ -15,18 +15,18 @@ from manualbp_kernels.cuda import multiply
 from manualbp_kernels.cuda.conv import _phases, alike
 from manualbp_kernels.cuda.device import launches, simulated
 from manualbp_kernels.cuda.gemm import Tile
-from manualbp_kernels.cuda.multiply import CHUNK, REAL, SIMULATED, TILES, plan
+from manualbp_kernels.cuda.multiply import CHUNK, FLAT, FLAT64, LARGE, MIDDLE, SIMULATED, SMALL, TILES, plan
 from manualbp_kernels.window import Window
 
 pytestmark = pytest.mark.usefixtures("gpu")
 RNG = np.random.default_rng(5)
 
 
-@pytest.fixture(params=TILES, ids=lambda tile: f"{tile.rows}x{tile.columns}")
+@pytest.fixture(params=TILES[4], ids=lambda tile: f"{tile.rows}x{tile.columns}")
 def tile(request, monkeypatch):
     """The only one there is."""
     plan.cache_clear()
-    monkeypatch.setattr(multiply, "TILES", {request.param: 1.0})
+    monkeypatch.setattr(multiply, "TILES", {size: {request.param: 1.0} for size in TILES})
     yield request.param
     plan.cache_clear()
 
@@ -117,7 +117,7 @@ LONG = 3 * CHUNK + 1  # a product of few numbers, which is cut into chunks
 @pytest.mark.parametrize("beta", [0.0, 0.5])
 def test_chunks_of_a_long_sum(name, beta):
     C = whole(5, 7) if beta else nan(5, 7)
-    assert plan(5, 7, LONG, 1, True).chunks > 1
+    assert plan(5, 7, LONG, 1, True, 4).chunks > 1
     assert assert_exact(name, C, *operands(name, 5, 7, LONG), beta) == 1
 
 
@@ -139,17 +139,24 @@ def test_chunks_are_added_in_one_order_whichever_block_ends_last():
     assert_close(results[0], A @ B, terms=abs(A) @ abs(B), scale=1.0)
 
 
-@given(m=st.integers(1, 5000), n=st.integers(1, 5000), k=st.integers(0, 10**6), parts=st.integers(1, 8), cut=st.booleans())
-def test_chunks_cover_p_once(m, n, k, parts, cut):
-    tile, chunk, chunks = plan(m, n, k, parts, cut)
-    assert tile in TILES
+@given(
+    m=st.integers(1, 5000),
+    n=st.integers(1, 5000),
+    k=st.integers(0, 10**6),
+    parts=st.integers(1, 8),
+    cut=st.booleans(),
+    size=st.sampled_from((4, 8)),
+)
+def test_chunks_cover_p_once(m, n, k, parts, cut, size):
+    tile, chunk, chunks = plan(m, n, k, parts, cut, size)
+    assert tile in TILES[size]
     assert chunk % tile.depth == 0
     assert (chunks - 1) * chunk < max(k, 1)
     assert chunks * chunk >= k
     assert cut or chunks == 1
 
 
-@pytest.mark.parametrize("tile", [*REAL, *SIMULATED])
+@pytest.mark.parametrize("tile", [LARGE, MIDDLE, SMALL, FLAT, FLAT64, *SIMULATED])
 def test_tiles_fit_their_threads(tile):
     """Squares share the tile out, each thread carries whole fours of either strip, and rows have a thread each."""
     assert tile.rows * tile.columns == tile.threads * 16 * tile.down * tile.across
@@ -202,7 +209,7 @@ def test_convolution_and_its_gradients(case):
 def test_convolution_of_samples_and_channels_by_fours(case, tile):
     """As many samples or channels as share a place, and twice as many."""
     window, image, groups = WINDOWS[case]
-    assert_convolution(window, image[:1] + (4,), groups, samples=alike(tile))
+    assert_convolution(window, (*image[:1], 4), groups, samples=alike(tile))
     if groups < 3:
         assert_convolution(window, (3, 4), groups, channels=2 * alike(tile), samples=1)
 

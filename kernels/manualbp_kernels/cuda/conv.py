@@ -163,8 +163,10 @@ def seen(tile: Tile, number: Any, vectors: bool) -> Operand:
     def beside(array, sizes, place, lines):
         """The same place in four samples or channels, so many further."""
         plane = np.int64(first(sizes[OUT_PLANES]))
-        v, u, at = place[0], place[1], place[2] + lines * plane
-        return v, u, address(array, at), address(array, at + plane), address(array, at + 2 * plane), address(array, at + 3 * plane)
+        v, u, at = place
+        a = at + lines * plane
+        b, c, d = a + plane, a + 2 * plane, a + 3 * plane
+        return v, u, address(array, a), address(array, b), address(array, c), address(array, d)
 
     @device_function
     def four_places(array, sizes, part, line):
@@ -326,9 +328,10 @@ class Geometry(NamedTuple):
 
         rest, j = divmod(depth, max(1, columns))
         c, i = divmod(rest, max(1, rows))
+        planes = planes if rows * columns else 0  # a phase without taps
         pairs = (
             self.image, (rows, columns), (down, across), (rows * down, columns * across), places(1, 0, 0),
-            (i * down, j * across), places(c, i, j), places(0, 1, -columns), places(1, -rows, 0), (planes * bool(rows * columns), c),
+            (i * down, j * across), places(c, i, j), places(0, 1, -columns), places(1, -rows, 0), (planes, c),
             self.left.steps, (self.left_pitch, self.left_begin), (self.left_part, self.part),
             self.lines[1:], self.lines_seen.steps, self.origin,
             self.out.steps, (self.lines_seen.plane, self.out.plane), (self.out_pitch, self.out_begin),

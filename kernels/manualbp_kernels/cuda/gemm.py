@@ -80,8 +80,8 @@ class Operand(NamedTuple):
         place: (array, sizes, part, line) → the place of the four numbers from this line on.
         read: (array, place, walk, the other operand's walk, sizes, p, left) → these; zeros where p ≥ left. Both count from
             where the step begins.
-        beside: (array, sizes, place, lines) → the place of the four so many lines further: for operands whose threads have their
-            fours side by side. Without it each lies in a part of the strip of its own.
+        beside: (array, sizes, place, lines) → the place of the four so many lines further, for operands whose threads have
+            their fours side by side. Without it each lies in a part of the strip of its own.
     """
 
     along_p: bool

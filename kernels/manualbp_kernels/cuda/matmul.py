@@ -42,9 +42,9 @@ def along_p(own: int) -> Any:
             zero = number(0)
             return (
                 get_from(M, line, at) if left > p else zero,
-                get_from(M, line, at+1) if left > p + 1 else zero,
-                get_from(M, line, at+2) if left > p + 2 else zero,
-                get_from(M, line, at+3) if left > p + 3 else zero,
+                get_from(M, line, at + 1) if left > p + 1 else zero,
+                get_from(M, line, at + 2) if left > p + 2 else zero,
+                get_from(M, line, at + 3) if left > p + 3 else zero,
             )
 
         @device_function

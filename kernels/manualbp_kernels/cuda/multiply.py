@@ -16,11 +16,14 @@ from .memory import ALIGNMENT
 
 LARGE = Tile(128, 128, 8, 2, 2)
 MIDDLE = Tile(64, 128, 8, 2, 2)
-FLAT = Tile(32, 256, 8, 2, 2)  # few filters, many pixels
 SMALL = Tile(64, 64, 16, 2, 1)  # enough blocks from a small C
-REAL = {LARGE: 1.0, MIDDLE: 0.97, FLAT: 0.93, SMALL: 0.8}  # and the speed of each, about
+FLAT = Tile(32, 256, 8, 2, 2)  # few filters, many pixels
+FLAT64 = Tile(32, 128, 16, 2, 1)  # a float64 takes two registers
 SIMULATED = {Tile(16, 16, 4, 1, 1): 1.0, Tile(8, 32, 4, 1, 1): 0.9, Tile(16, 32, 8, 2, 1): 0.9}
-TILES = choose(REAL, SIMULATED)
+TILES = choose(  # for numbers of so many bytes, and how fast each is, about
+    {4: {LARGE: 1.0, MIDDLE: 0.97, FLAT: 0.93, SMALL: 0.8}, 8: {LARGE: 1.0, SMALL: 0.9, FLAT64: 0.9}},
+    {4: SIMULATED, 8: SIMULATED},
+)
 WAVE = choose(216, 6)  # blocks that fill a GPU: two for each of an A100's multiprocessors
 CHUNK = choose(256, 12)  # no block's share of p is smaller
 
@@ -34,16 +37,17 @@ class Plan(NamedTuple):
 
 
 @cache
-def plan(m: int, n: int, k: int, parts: int, chunked: bool) -> Plan:
-    """For products of m × k by k × n numbers, so many of them: the tile that wastes least, with blocks to fill a GPU."""
+def plan(m: int, n: int, k: int, parts: int, chunked: bool, size: int) -> Plan:
+    """For products of m × k by k × n numbers of ``size`` bytes, ``parts`` of them: the tile that wastes least, with blocks to
+    fill a GPU."""
     most = max(1, k // CHUNK) if chunked else 1
 
     def rate(tile: Tile) -> float:
         blocks = -(-m // tile.rows) * -(-n // tile.columns) * parts
         used = m * n / (-(-m // tile.rows) * tile.rows * -(-n // tile.columns) * tile.columns)
-        return used * TILES[tile] * min(1.0, blocks * most / WAVE)
+        return used * TILES[size][tile] * min(1.0, blocks * most / WAVE)
 
-    tile = max(TILES, key=rate)
+    tile = max(TILES[size], key=rate)
     blocks = -(-m // tile.rows) * -(-n // tile.columns) * parts
     chunks = max(1, min(WAVE // blocks, most))
     chunk = -(-k // chunks // tile.depth) * tile.depth
@@ -66,7 +70,7 @@ def multiply(
     fours are whole and aligned the caller knows: of A and B (``vectors``), and of C's rows (``whole``). ``geometry`` says for
     the tile whether its operands have their ``vectors``, and then no fours in C, and what stands in ``sizes`` behind the first.
     """
-    tile, chunk, chunks = plan(m, n, k, parts, chunked)
+    tile, chunk, chunks = plan(m, n, k, parts, chunked, C.itemsize)
     blocks = -(-n // tile.columns), -(-m // tile.rows), parts * chunks
     apart, behind = geometry(tile) if geometry else (False, ())
     sizes = (m, n, k, chunk, chunks, int(whole and not apart), *behind)
