@@ -14,9 +14,9 @@
       sums[i,j] += a[i] b[j]     ■ · · · ■ · · ·
                                  · · · · · · · ·
 
-    1  each thread reads its four numbers of A and of B of the first step into registers
+    1  each thread reads its numbers of A and of B of the first step, 4, 8 or 16 of them, into registers
     2  … writes them into the strips; all wait for each other
-    3  … asks for its numbers of the next step, which arrive while
+    3  … asks for those of the next step, which arrive while
     4  … it adds 8 outer products, reading the strips; go on with 2, in the other pair of strips
     5  sums + bias + β C are written; beyond the edges of C nothing is
 
@@ -24,8 +24,10 @@ One barrier a step is enough: who writes into a pair at step s + 2 has passed th
 they have read that pair at s.
 
 Where numbers of A and B lie an ``Operand`` says, so that the same tile multiplies matrices of all three forms (``matmul.py``)
-and images seen through windows (``conv.py``). A thread's four numbers lie side by side along p (written into the strip one
-by one) or along the rows or columns (written as one).
+and images seen through windows (``conv.py``). Numbers come by fours that lie side by side along p (written into the strip one
+by one) or along the rows or columns (written as one). All of a thread's are of the same p: one walk along p and a place for
+each. What is not a multiply-add in the loop is mostly their addresses, so the more sums a thread has for each number that it
+carries, the closer the tile comes to a GPU's peak.
 
 Where C has few tiles and p is long, blocks share p out in chunks, and the last one of a tile to finish adds up what the
 others have left, in their order. Every number of C is one chain of multiply-adds, or a fixed sum of such chains, and how
