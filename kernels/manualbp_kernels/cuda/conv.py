@@ -47,11 +47,11 @@ from .multiply import aligned, multiply
 from .reduce import block_sum
 
 FAR = 1 << 28  # the row of a pixel or tap that is not there: outside every image
-LARGEST = (1 << 31) - 1  # elements of an array whose places are integers of 32 bits
+LARGEST = (1 << 31) - 512  # elements of an array: its places, and those of a tile beyond its end, are integers of 32 bits
 
 # Where ``sizes`` holds what, two numbers in one: see ``Geometry.sizes``.
 IMAGE, WALK, WALK_STEPS, WALK_ENDS, WALK_PLANES, STEP, STEP_PLACES, COLUMN_CARRY, ROW_CARRY, PLANES = range(SIZES, SIZES + 10)
-LEFT_STEPS, LEFT_PITCH, LEFT_PART, LINES, LINES_STEPS, ORIGIN, OUT_STEPS, OUT_PLANES, OUT_PITCH = range(SIZES + 10, SIZES + 19)
+LEFT_STEPS, LEFT_PITCH, PARTS, LINES, LINES_STEPS, ORIGIN, OUT_STEPS, LINES_PLANES, OUT_PITCH = range(SIZES + 10, SIZES + 19)
 
 
 @device_function
@@ -123,7 +123,7 @@ def walked(tile: Tile, number: Any, vectors: bool) -> Operand:
     @device_function
     def line_begin(array, sizes, part, line):
         """A line that is not there is the last one, whose sums nobody writes."""
-        at = part * np.int64(first(sizes[LEFT_PART])) + second(sizes[LEFT_PITCH])
+        at = part * np.int64(first(sizes[PARTS])) + second(sizes[LEFT_PITCH])
         return address(array, at + min(line, integer(sizes[0] - 1)) * np.int64(first(sizes[LEFT_PITCH])))
 
     @device_function
@@ -156,17 +156,22 @@ def seen(tile: Tile, number: Any, vectors: bool) -> Operand:
         c, a, b = locate(sizes, line)
         v = integer(first(sizes[ORIGIN]) + a * first(sizes[LINES_STEPS]))
         u = integer(second(sizes[ORIGIN]) + b * second(sizes[LINES_STEPS]))
-        at = part * np.int64(second(sizes[LEFT_PART])) + c * np.int64(first(sizes[OUT_PLANES])) + v * second(sizes[IMAGE]) + u
+        at = part * np.int64(second(sizes[PARTS])) + c * np.int64(first(sizes[LINES_PLANES])) + v * second(sizes[IMAGE]) + u
         return (v if line < sizes[1] else integer(FAR)), u, at
 
     @device_function
     def beside(array, sizes, place, lines):
         """The same place in four samples or channels, so many further."""
-        plane = np.int64(first(sizes[OUT_PLANES]))
+        plane = np.int64(first(sizes[LINES_PLANES]))
         v, u, at = place
         a = at + lines * plane
         b, c, d = a + plane, a + 2 * plane, a + 3 * plane
         return v, u, address(array, a), address(array, b), address(array, c), address(array, d)
+
+    @device_function
+    def alone(array, sizes, part, line):
+        v, u, at = one_place(array, sizes, part, line)
+        return v, u, address(array, at)
 
     @device_function
     def four_places(array, sizes, part, line):
@@ -178,14 +183,9 @@ def seen(tile: Tile, number: Any, vectors: bool) -> Operand:
         )
 
     @device_function
-    def alone(array, sizes, part, line):
-        v, u, at = one_place(array, sizes, part, line)
-        return v, u, address(array, at)
-
-    @device_function
     def there(sizes, place, walk):
         v, u = integer(place[0] + walk[1]), integer(place[1] + walk[2])
-        return (walk[0] > 0) & inside(v, first(sizes[IMAGE])) & inside(u, second(sizes[IMAGE]))  # & and no branches
+        return (walk[0] > 0) & inside(v, first(sizes[IMAGE])) & inside(u, second(sizes[IMAGE]))  # no "and": it would branch
 
     @device_function
     def read_one(array, place, walk, sizes):
@@ -241,7 +241,7 @@ def out_places(tile: Tile, vectors: bool) -> Any:
     def place(sizes, part, line):
         c, a, b = locate(sizes, line)
         at = part * sizes[0] * first(sizes[OUT_PITCH]) + second(sizes[OUT_PITCH])
-        return at + c * np.int64(second(sizes[OUT_PLANES])) + a * first(sizes[OUT_STEPS]) + b * second(sizes[OUT_STEPS])
+        return at + c * np.int64(second(sizes[LINES_PLANES])) + a * first(sizes[OUT_STEPS]) + b * second(sizes[OUT_STEPS])
 
     @device_function
     def apart(sizes, part, line):
@@ -254,7 +254,7 @@ def out_places(tile: Tile, vectors: bool) -> Any:
 
     @device_function
     def planes_apart(sizes, part, line):
-        at, plane = place(sizes, part, line), np.int64(second(sizes[OUT_PLANES]))
+        at, plane = place(sizes, part, line), np.int64(second(sizes[LINES_PLANES]))
         return at, at + plane, at + 2 * plane, at + 3 * plane
 
     return planes_apart if vectors else apart
