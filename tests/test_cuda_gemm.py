@@ -11,14 +11,24 @@ from tolerances import assert_close
 
 import manualbp as mb
 from manualbp_kernels import KERNELS
-from manualbp_kernels.cuda.conv import _phases
+from manualbp_kernels.cuda import multiply
+from manualbp_kernels.cuda.conv import _phases, alike
 from manualbp_kernels.cuda.device import launches, simulated
 from manualbp_kernels.cuda.gemm import Tile
-from manualbp_kernels.cuda.multiply import CHUNK, FLAT, LARGE, SMALL, TILES, plan
+from manualbp_kernels.cuda.multiply import CHUNK, FLAT, FLAT64, LARGE, MIDDLE, SIMULATED, SMALL, TILES, plan
 from manualbp_kernels.window import Window
 
 pytestmark = pytest.mark.usefixtures("gpu")
 RNG = np.random.default_rng(5)
+
+
+@pytest.fixture(params=TILES[4], ids=lambda tile: f"{tile.rows}x{tile.columns}")
+def tile(request, monkeypatch):
+    """The only one there is."""
+    plan.cache_clear()
+    monkeypatch.setattr(multiply, "TILES", {size: {request.param: 1.0} for size in TILES})
+    yield request.param
+    plan.cache_clear()
 
 
 def whole(*shape, dtype="float32"):
@@ -71,11 +81,13 @@ each_form = pytest.mark.parametrize("name", FORMS)
         (20, 36, 4),  # whole fours, but no whole tiles
     ],
 )
+@pytest.mark.usefixtures("tile")
 def test_ragged_tiles(name, m, n, k):
     assert_exact(name, nan(m, n), *operands(name, m, n, k), 0.0)
 
 
 @each_form
+@pytest.mark.usefixtures("tile")
 def test_ragged_tiles_of_doubles_and_beta(name):
     assert_exact(name, whole(18, 19, dtype="float64"), *operands(name, 18, 19, 6, "float64"), 0.5)
 
@@ -105,10 +117,11 @@ LONG = 3 * CHUNK + 1  # a product of few numbers, which is cut into chunks
 @pytest.mark.parametrize("beta", [0.0, 0.5])
 def test_chunks_of_a_long_sum(name, beta):
     C = whole(5, 7) if beta else nan(5, 7)
-    assert plan(5, 7, LONG, 1, True).chunks > 1
+    assert plan(5, 7, LONG, 1, True, 4).chunks > 1
     assert assert_exact(name, C, *operands(name, 5, 7, LONG), beta) == 1
 
 
+@pytest.mark.usefixtures("tile")
 def test_chunks_with_a_bias_and_with_sums_of_rows():
     assert assert_exact("linear", nan(5, 7), whole(5, LONG), whole(7, LONG), whole(7)) == 1
     weights = whole(18, 5), whole(18), whole(LONG, 18), whole(LONG, 5)  # two tiles of rows, several chunks
@@ -126,30 +139,40 @@ def test_chunks_are_added_in_one_order_whichever_block_ends_last():
     assert_close(results[0], A @ B, terms=abs(A) @ abs(B), scale=1.0)
 
 
-@given(m=st.integers(1, 5000), n=st.integers(1, 5000), k=st.integers(0, 10**6), parts=st.integers(1, 8), cut=st.booleans())
-def test_chunks_cover_p_once(m, n, k, parts, cut):
-    tile, chunk, chunks = plan(m, n, k, parts, cut)
-    assert tile in TILES
+@given(
+    m=st.integers(1, 5000),
+    n=st.integers(1, 5000),
+    k=st.integers(0, 10**6),
+    parts=st.integers(1, 8),
+    cut=st.booleans(),
+    size=st.sampled_from((4, 8)),
+)
+def test_chunks_cover_p_once(m, n, k, parts, cut, size):
+    tile, chunk, chunks = plan(m, n, k, parts, cut, size)
+    assert tile in TILES[size]
     assert chunk % tile.depth == 0
     assert (chunks - 1) * chunk < max(k, 1)
     assert chunks * chunk >= k
     assert cut or chunks == 1
 
 
-@pytest.mark.parametrize("tile", [LARGE, FLAT, SMALL, *TILES])
+@pytest.mark.parametrize("tile", [LARGE, MIDDLE, SMALL, FLAT, FLAT64, *SIMULATED])
 def test_tiles_fit_their_threads(tile):
-    """Each thread carries at most one four of either strip a step, squares share the tile out, and rows have a thread each."""
+    """Squares share the tile out, each thread carries whole fours of either strip, and rows have a thread each."""
     assert tile.rows * tile.columns == tile.threads * 16 * tile.down * tile.across
-    assert max(tile.rows, tile.columns) * tile.depth <= 4 * tile.threads
+    for lines in (tile.rows, tile.columns):
+        assert lines * tile.depth <= 4 * tile.fours(lines) * tile.threads
+        assert lines % (4 * tile.fours(lines)) == 0
+    assert tile.depth % 4 == 0
     assert tile.rows <= tile.threads <= 1024
 
 
-def test_a_tile_whose_threads_cannot_carry_it_is_refused():
+def test_a_tile_that_threads_cannot_share_out_is_refused():
     from manualbp_kernels.cuda.gemm import _carrier
     from manualbp_kernels.cuda.matmul import NN
 
-    tile = Tile(8, 8, 4, 1, 1)
-    with pytest.raises(ValueError, match="4 threads cannot carry 8 × 4 numbers"):
+    tile = Tile(8, 8, 16, 1, 1)
+    with pytest.raises(ValueError, match="4 threads cannot share 8 × 16 numbers out by fours"):
         _carrier(NN.left(tile, np.float32, False), 8, tile, 12)
 
 
@@ -177,9 +200,22 @@ def convolution(window, image, groups, channels=2, filters=3, samples=2):
 
 
 @pytest.mark.parametrize("case", WINDOWS)
+@pytest.mark.usefixtures("tile")
 def test_convolution_and_its_gradients(case):
+    assert_convolution(*WINDOWS[case])
+
+
+@pytest.mark.parametrize("case", WINDOWS)
+def test_convolution_of_samples_and_channels_by_fours(case, tile):
+    """As many samples or channels as share a place, and twice as many."""
     window, image, groups = WINDOWS[case]
-    x, W, b, dy = convolution(window, image, groups)
+    assert_convolution(window, (*image[:1], 4), groups, samples=alike(tile))
+    if groups < 3:
+        assert_convolution(window, (3, 4), groups, channels=2 * alike(tile), samples=1)
+
+
+def assert_convolution(window, image, groups, **sizes):
+    x, W, b, dy = convolution(window, image, groups, **sizes)
     assert assert_exact("conv2d", nan(*dy.shape), x, W, b, window) == 1
     phases = np.prod([min(s, n) for s, n in zip(window.stride, image, strict=True)])
     assert assert_exact("conv2d_input_gradient", nan(*x.shape), dy, W, window) == phases

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 LABEL = re.compile(r"^(\.L_\w+):")
 INSTRUCTION = re.compile(r"^\s*/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z][\w.]*)\s*([^;]*);")
 TARGET = re.compile(r"`\((\.L_\w+)\)")
-MULTIPLY_ADD = {"FFMA": 4, "DFMA": 8, "HFMA2": 4, "FFMA2": 8}  # bytes of the numbers that one thread adds up
+MULTIPLY_ADD = {"FFMA": 4, "DFMA": 8, "FFMA2": 8}  # bytes of the numbers that one thread adds up; HFMA2 writes constants
 LOADS = ("LDG", "LD", "LDS", "LDL", "LDGSTS")
 
 

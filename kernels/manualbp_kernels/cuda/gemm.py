@@ -14,9 +14,9 @@
       sums[i,j] += a[i] b[j]     ■ · · · ■ · · ·
                                  · · · · · · · ·
 
-    1  each thread reads its four numbers of A and of B of the first step into registers
+    1  each thread reads its numbers of A and of B of the first step, 4, 8 or 16 of them, into registers
     2  … writes them into the strips; all wait for each other
-    3  … asks for its numbers of the next step, which arrive while
+    3  … asks for those of the next step, which arrive while
     4  … it adds 8 outer products, reading the strips; go on with 2, in the other pair of strips
     5  sums + bias + β C are written; beyond the edges of C nothing is
 
@@ -24,8 +24,10 @@ One barrier a step is enough: who writes into a pair at step s + 2 has passed th
 they have read that pair at s.
 
 Where numbers of A and B lie an ``Operand`` says, so that the same tile multiplies matrices of all three forms (``matmul.py``)
-and images seen through windows (``conv.py``). A thread's four numbers lie side by side along p (written into the strip one
-by one) or along the rows or columns (written as one).
+and images seen through windows (``conv.py``). Numbers come by fours that lie side by side along p (written into the strip one
+by one) or along the rows or columns (written as one). All of a thread's are of the same p: one walk along p and a place for
+each. What is not a multiply-add in the loop is mostly their addresses, so the more sums a thread has for each number that it
+carries, the closer the tile comes to a GPU's peak.
 
 Where C has few tiles and p is long, blocks share p out in chunks, and the last one of a tile to finish adds up what the
 others have left, in their order. Every number of C is one chain of multiply-adds, or a fixed sum of such chains, and how
@@ -64,23 +66,33 @@ class Tile(NamedTuple):
     def threads(self) -> int:
         return self.rows * self.columns // (16 * self.down * self.across)
 
+    def fours(self, lines: int) -> int:
+        """So many times four numbers a thread carries in each step, where a strip has so many lines."""
+        return -(-lines * self.depth // (4 * self.threads))
+
 
 class Operand(NamedTuple):
-    """Where a thread finds its four numbers of A or B, and those of the next step.
+    """Where a thread finds its numbers of A or B, four by four: on a walk along p, at places that do not change.
 
     Attributes:
-        along_p: whether the four lie along p; else along the rows of A or the columns of B, its *lines*.
+        along_p: whether four lie along p; else along the rows of A or the columns of B, its *lines*.
         p_first: whether neighbouring threads are neighbours along p; else along the lines.
-        begin: (sizes, part, line, p, end) → state; p < end are there.
-        read: (array, state, sizes, state of the other operand) → four numbers, zeros where p has ended.
-        step: (state, sizes) → the state ``Tile.depth`` further along p.
+        begin: (sizes, p) → the walk's state.
+        step: (sizes, walk) → the state ``Tile.depth`` further along p.
+        place: (array, sizes, part, line) → the place of the four numbers from this line on.
+        read: (array, place, walk, the other operand's walk, sizes, p, left) → these; zeros where p ≥ left. Both count from
+            where the step begins.
+        beside: (array, sizes, place, lines) → the place of the four so many lines further, for operands whose threads have
+            their fours side by side. Without it each lies in a part of the strip of its own.
     """
 
     along_p: bool
     p_first: bool
     begin: Any
-    read: Any
     step: Any
+    place: Any
+    read: Any
+    beside: Any = None
 
 
 class Product(NamedTuple):
@@ -89,7 +101,7 @@ class Product(NamedTuple):
     Attributes:
         left, right: makes the Operand for (tile, dtype, vectors).
         extent: (sizes, part) → m, n, k.
-        place: (sizes, part, j) → where in C column j begins.
+        places: for (tile, vectors): (sizes, part, j) → where in C the columns j, j + 1, j + 2, j + 3 begin.
         pitch: (sizes) → from one row of C to the next.
     """
 
@@ -97,7 +109,7 @@ class Product(NamedTuple):
     left: Callable[..., Operand]
     right: Callable[..., Operand]
     extent: Any
-    place: Any
+    places: Callable[[Tile, bool], Any]
     pitch: Any
 
 
@@ -121,16 +133,16 @@ def product_grid(product: Product, tile: Tile, dtype: Any, vectors: bool, extra:
     threads = tile.threads
     number = dtype.type
     of_left, of_right = product.left(tile, number, vectors), product.right(tile, number, vectors)
-    begin_a, read_a, step_a = of_left[2:]
-    begin_b, read_b, step_b = of_right[2:]
-    extent, place, pitch = product.extent, product.place, product.pitch
+    begin_a, step_a, begin_b, step_b = of_left.begin, of_left.step, of_right.begin, of_right.step
+    extent, four_places, pitch = product.extent, product.places(tile, vectors), product.pitch
     a_pitch, b_pitch = rows + PAD, columns + PAD
     b_strip, pair = depth * a_pitch, depth * (a_pitch + b_pitch)
     pairs = 2 * pair  # of strips: A's, then B's
     high, wide = 4 * down, 4 * across  # a thread's sums
     threads_across, row_gap, column_gap = columns // wide, rows // down, columns // across
-    spread_a, write_a = _carrier(of_left, rows, tile, a_pitch)
-    spread_b, write_b = _carrier(of_right, columns, tile, b_pitch)
+    spread_a, find_a, read_a, write_a, fours = _carrier(of_left, rows, tile, a_pitch)
+    spread_b, find_b, read_b, write_b, _ = _carrier(of_right, columns, tile, b_pitch)
+    zeros_a, add_a = _several(zero_four, fours), _several(add_four, fours)
     row_bias, column_bias, row_sums = extra == ROW_BIAS, extra == COLUMN_BIAS, extra == ROW_SUMS
     kept = rows * columns + rows  # numbers that a chunk leaves of a tile: its sums, and those of A's rows
 
@@ -149,10 +161,11 @@ def product_grid(product: Product, tile: Tile, dtype: Any, vectors: bool, extra:
                 sums[i, j] += a[i] * b[j]
 
     @device_function
-    def find_place(j, state):
-        """Where in C column j of the thread's sums lies."""
+    def find_places(j, state):
+        """Where in C four columns of the thread's sums begin."""
         places, sizes, part, first_column = state
-        places[j] = place(sizes, part, integer(first_column + j // 4 * column_gap + j % 4))
+        found = four_places(sizes, part, integer(first_column + j * column_gap))
+        places[4 * j], places[4 * j + 1], places[4 * j + 2], places[4 * j + 3] = found
 
     @device_function
     def write_four(index, state):
@@ -230,7 +243,7 @@ def product_grid(product: Product, tile: Tile, dtype: Any, vectors: bool, extra:
             at += kept
         return True, row_sum
 
-    outer_products, find_places = _unrolled(outer_product, depth), _unrolled(find_place, wide)
+    outer_products, find_all_places = _unrolled(outer_product, depth), _unrolled(find_places, across)
     leaves, collects = _unrolled(leave, high * wide), _unrolled(collect, high * wide)
     write_fours, write_ones = _unrolled(write_four, high * across), _unrolled(write_one, high * wide)
 
@@ -245,7 +258,7 @@ def product_grid(product: Product, tile: Tile, dtype: Any, vectors: bool, extra:
         for i in range(high):
             for j in range(wide):
                 sums[i, j] = number(0)
-        row_sum, for_rows = number(0), (number(0), number(0), number(0), number(0))
+        row_sum = number(0)
 
         thread = integer(cuda.threadIdx.x)
         chunks = integer(sizes[4])
@@ -253,44 +266,47 @@ def product_grid(product: Product, tile: Tile, dtype: Any, vectors: bool, extra:
         m, n, k = extent(sizes, part)
         m, n, k = integer(m), integer(n), integer(k)
         first_row, first_column = integer(cuda.blockIdx.y * rows), integer(cuda.blockIdx.x * columns)
-        first, end = integer(chunk * sizes[3]), integer(min(k, (chunk + 1) * sizes[3]))
-        left = integer(end - first)  # along p
+        first = integer(chunk * sizes[3])
+        left = integer(min(k, first + sizes[3]) - first)  # along p
 
-        line, p, to_a = spread_a(thread)
-        of_a = begin_a(sizes, part, integer(first_row + line), integer(first + p), end)
-        line, p, to_b = spread_b(thread)
+        line_a, p_a, to_a = spread_a(thread)
+        line_b, p_b, to_b = spread_b(thread)
         to_a, to_b = np.int64(to_a), np.int64(to_b + b_strip)
-        of_b = begin_b(sizes, part, integer(first_column + line), integer(first + p), end)
+        places_a = find_a(integer(0), (A, sizes, part, integer(first_row + line_a)))
+        places_b = find_b(integer(0), (B, sizes, part, integer(first_column + line_b)))
+        walk_a, walk_b = begin_a(sizes, integer(first + p_a)), begin_b(sizes, integer(first + p_b))
         across_tile, down_tile = integer(thread % threads_across * 4), integer(thread // threads_across * 4)
 
-        next_a, next_b = read_a(A, of_a, sizes, of_b), read_b(B, of_b, sizes, of_a)  # 1
+        next_a = read_a(integer(0), (A, places_a, walk_a, walk_b, sizes, p_a, left))  # 1
+        next_b = read_b(integer(0), (B, places_b, walk_b, walk_a, sizes, p_b, left))
+        for_rows = zeros_a(integer(0), number(0))
         at_a, at_b = np.int64(down_tile), np.int64(b_strip + across_tile)
-        other = np.int64(pair)  # from a place in this pair of strips to the same one in the other
+        turn = np.int64(0)  # of the pairs of strips: where the one begins that is written next
         while left > 0:
             if row_sums:
-                for_rows = for_rows[0] + next_a[0], for_rows[1] + next_a[1], for_rows[2] + next_a[2], for_rows[3] + next_a[3]
-            write_a(strips, to_a, next_a)  # 2
-            write_b(strips, to_b, next_b)
+                for_rows = add_a(integer(0), (for_rows, next_a))
+            write_a(integer(0), (strips, to_a + turn, next_a))  # 2
+            write_b(integer(0), (strips, to_b + turn, next_b))
             cuda.syncthreads()
-            of_a, of_b = step_a(of_a, sizes), step_b(of_b, sizes)
-            next_a, next_b = read_a(A, of_a, sizes, of_b), read_b(B, of_b, sizes, of_a)  # 3
-            outer_products(integer(0), (sums, a, b, strips, at_a, at_b))  # 4
-            at_a, at_b, to_a, to_b = at_a + other, at_b + other, to_a + other, to_b + other
-            other, left = -other, integer(left - depth)
+            walk_a, walk_b, left = step_a(sizes, walk_a), step_b(sizes, walk_b), integer(left - depth)
+            next_a = read_a(integer(0), (A, places_a, walk_a, walk_b, sizes, p_a, left))  # 3
+            next_b = read_b(integer(0), (B, places_b, walk_b, walk_a, sizes, p_b, left))
+            outer_products(integer(0), (sums, a, b, strips, at_a + turn, at_b + turn))  # 4
+            turn = pair - turn
 
         if row_sums:  # each thread has added up its numbers of four rows: the sums of a row meet in its column of a strip
-            write_a(strips, to_a, for_rows)
+            write_a(integer(0), (strips, to_a + turn, for_rows))
             cuda.syncthreads()
             if thread < rows:
                 for q in range(depth):
-                    row_sum += get(strips, at_a - down_tile + q * a_pitch + thread)
+                    row_sum += get(strips, turn + q * a_pitch + thread)
         if chunked:
             tile_number = (part * cuda.gridDim.y + cuda.blockIdx.y) * cuda.gridDim.x + cuda.blockIdx.x
             last, row_sum = add_chunks(partial, tickets, sums, row_sum, chunk, chunks, tile_number)
             if not last:
                 return
         row, column = integer(first_row + down_tile), integer(first_column + across_tile)
-        find_places(integer(0), (places, sizes, part, column))
+        find_all_places(integer(0), (places, sizes, part, column))
         state = C, sums, places, extra, R, sizes, part, m, n, row, column, number(beta)
         if sizes[5] != 0:  # 5
             write_fours(integer(0), state)
@@ -336,40 +352,95 @@ def product_grid(product: Product, tile: Tile, dtype: Any, vectors: bool, extra:
     return with_extra
 
 
-def _carrier(operand: Operand, lines: int, tile: Tile, pitch: int) -> tuple[Any, Any]:
-    """How the threads share a strip of so many lines out: thread → (line, p, place in the strip), and how four are written."""
-    units = lines * tile.depth // 4  # of four
-    if units > tile.threads:
-        raise ValueError(f"{tile}: {tile.threads} threads cannot carry {lines} × {tile.depth} numbers, four each")
+@device_function
+def zero_four(index, zero):
+    return zero, zero, zero, zero
+
+
+@device_function
+def add_four(index, state):
+    x, y = state[0][index], state[1][index]
+    return x[0] + y[0], x[1] + y[1], x[2] + y[2], x[3] + y[3]
+
+
+class Carrier(NamedTuple):
+    """How a tile's threads carry a strip.
+
+    Attributes:
+        spread: thread → (line, p, place in the strip) of its first four numbers.
+        find, read, write: find the places of all its fours, read them, write them into the strip: functions of (0, state).
+        fours: so many has each thread.
+    """
+
+    spread: Any
+    find: Any
+    read: Any
+    write: Any
+    fours: int
+
+
+def _carrier(operand: Operand, lines: int, tile: Tile, pitch: int) -> Carrier:
+    """Share a strip of so many lines out. A thread's fours lie at the same p, ``gap`` lines from one to the next."""
+    fours = tile.fours(lines)
     p_four, line_four = (4, 1) if operand.along_p else (1, 4)
-    p_turn, line_turn = (tile.depth // p_four, units) if operand.p_first else (units, lines // line_four)
+    gap, line_unit = (4, 4 * fours) if operand.beside else (lines // fours, line_four)
+    if lines % (4 * fours) or tile.depth % 4:
+        raise ValueError(f"{tile}: {tile.threads} threads cannot share {lines} × {tile.depth} numbers out by fours")
+    units = lines * tile.depth // (4 * fours)  # threads that carry
+    p_turn, line_turn = (tile.depth // p_four, units) if operand.p_first else (units, lines // fours // line_four)
     p_each, line_each = (1, p_turn) if operand.p_first else (line_turn, 1)
+    place, read, beside = operand.place, operand.read, operand.beside
 
     @device_function
     def spread(thread):
         p = integer(thread // p_each % p_turn * p_four)
-        line = integer(thread // line_each % line_turn * line_four)
+        line = integer(thread // line_each % line_turn * line_unit)
         return line, p, integer(p * pitch + line)
 
     @device_function
-    def write_apart(strip, at, four):
+    def find_apart(index, state):
+        array, sizes, part, line = state
+        return place(array, sizes, part, integer(line + index * gap))
+
+    @device_function
+    def find_beside(index, state):
+        array, sizes, begin = state
+        return beside(array, sizes, begin, integer(index * gap))
+
+    found_apart, found_beside = _several(find_apart, fours), _several(find_beside, fours)
+
+    @device_function
+    def find_from_first(index, state):
+        array, sizes, part, line = state
+        return found_beside(index, (array, sizes, place(array, sizes, part, line)))
+
+    @device_function
+    def read_four(index, state):
+        array, places, walk, other, sizes, p, left = state
+        return read(array, places[index], walk, other, sizes, p, left)
+
+    @device_function
+    def write_apart(index, state):
+        strip, at, numbers = state
         for e in range(4):
-            put(strip, at + e * pitch, four[e])
+            put(strip, at + (index * gap + e * pitch), numbers[index][e])
 
     @device_function
-    def write_four(strip, at, four):
-        put_four(strip, at, four[0], four[1], four[2], four[3])
+    def write_four(index, state):
+        strip, at, numbers = state
+        four = numbers[index]
+        put_four(strip, at + index * gap, four[0], four[1], four[2], four[3])
 
-    write = write_apart if operand.along_p else write_four
-    if units == tile.threads:
-        return spread, write
+    writes = _unrolled(write_apart if operand.along_p else write_four, fours)
 
     @device_function
-    def write_if_there(strip, at, four):
+    def write_if_there(index, state):
         if cuda.threadIdx.x < units:
-            write(strip, at, four)
+            writes(index, state)
 
-    return spread, write_if_there
+    write = writes if units == tile.threads else write_if_there
+    find = find_from_first if operand.beside else found_apart
+    return Carrier(spread, find, _several(read_four, fours), write, fours)
 
 
 def _unrolled(f: Any, times: int) -> Any:
@@ -383,5 +454,23 @@ def _unrolled(f: Any, times: int) -> Any:
     def both(index, state):
         half(index, state)
         rest(integer(index + middle), state)
+
+    return both
+
+
+def _several(f: Any, times: int) -> Any:
+    """The tuple of ``f(index, state)`` for so many indices."""
+    if times == 1:
+
+        @device_function
+        def one(index, state):
+            return (f(index, state),)
+
+        return one
+    half, rest, middle = _several(f, times // 2), _several(f, times - times // 2), times // 2
+
+    @device_function
+    def both(index, state):
+        return half(index, state) + rest(integer(index + middle), state)
 
     return both

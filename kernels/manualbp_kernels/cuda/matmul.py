@@ -7,49 +7,53 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ..matmul import linear, linear_backward_weights, matmul_nn, matmul_nt, matmul_tn, sum_rows
 from .device import choose, cuda, device_function, grid
 from .gemm import COLUMN_BIAS, PLAIN, ROW_SUMS, Operand, Product, Tile, integer
-from .memory import get, get_four
+from .memory import address, get_four_from, get_from
 from .multiply import aligned, multiply
 
 # ---------------------------------------------------------------------- a matrix as an operand
 
 
 def along_p(own: int) -> Any:
-    """The operand of a matrix (lines, k), those of all parts below each other; ``sizes[own]`` is the number of lines."""
+    """The operand of a matrix (lines, k); ``sizes[own]`` is the number of lines."""
 
     def operand(tile: Tile, number: Any, vectors: bool) -> Operand:
         depth = tile.depth
 
         @device_function
-        def begin(sizes, part, line, p, end):
-            """(place, how many of the four and those after them are there)"""
-            return (part * sizes[own] + line) * sizes[2] + p, integer(end - p if line < sizes[own] else 0)
+        def begin(sizes, p):
+            return p
 
         @device_function
-        def read_one_by_one(M, state, sizes, other):
-            at, left = state
+        def step(sizes, p):
+            return integer(p + depth)
+
+        @device_function
+        def place(array, sizes, part, line):
+            """Where the line begins. One that is not there is the last one, whose sums nobody writes."""
+            return address(array, min(line, sizes[own] - 1) * sizes[2])
+
+        @device_function
+        def read_one_by_one(M, line, at, other, sizes, p, left):
             zero = number(0)
             return (
-                get(M, at) if left > 0 else zero,
-                get(M, at + 1) if left > 1 else zero,
-                get(M, at + 2) if left > 2 else zero,
-                get(M, at + 3) if left > 3 else zero,
+                get_from(M, line, at) if left > p else zero,
+                get_from(M, line, at + 1) if left > p + 1 else zero,
+                get_from(M, line, at + 2) if left > p + 2 else zero,
+                get_from(M, line, at + 3) if left > p + 3 else zero,
             )
 
         @device_function
-        def read_four(M, state, sizes, other):
-            at, left = state
-            if left > 0:
-                return get_four(M, at)
+        def read_four(M, line, at, other, sizes, p, left):
+            if left > p:
+                return get_four_from(M, line, at)
             return number(0), number(0), number(0), number(0)
 
-        @device_function
-        def step(state, sizes):
-            return state[0] + depth, integer(state[1] - depth)
-
-        return Operand(True, True, begin, read_four if vectors else read_one_by_one, step)
+        return Operand(True, True, begin, step, place, read_four if vectors else read_one_by_one)
 
     return operand
 
@@ -61,33 +65,47 @@ def along_lines(own: int) -> Any:
         depth = tile.depth
 
         @device_function
-        def begin(sizes, part, line, p, end):
-            """(place, how many p there are from here on, how many lines)"""
-            lines = integer(sizes[own] - line)
-            return p * sizes[own] + line, integer(end - p if lines > 0 else 0), lines
+        def begin(sizes, p):
+            """Where row p begins."""
+            return p * sizes[own]
 
         @device_function
-        def read_one_by_one(M, state, sizes, other):
-            at, left, lines = state
-            zero = number(0)
+        def step(sizes, row):
+            return row + depth * sizes[own]
+
+        @device_function
+        def column(array, sizes, line):
+            return address(array, min(line, sizes[own] - 1))
+
+        @device_function
+        def place_one_by_one(array, sizes, part, line):
+            """The lines, and the last one for each that is not there."""
             return (
-                get(M, at) if left > 0 else zero,
-                get(M, at + 1) if left > 0 and lines > 1 else zero,
-                get(M, at + 2) if left > 0 and lines > 2 else zero,
-                get(M, at + 3) if left > 0 and lines > 3 else zero,
+                column(array, sizes, line),
+                column(array, sizes, line + 1),
+                column(array, sizes, line + 2),
+                column(array, sizes, line + 3),
             )
 
         @device_function
-        def read_four(M, state, sizes, other):
-            if state[1] > 0:
-                return get_four(M, state[0])
+        def read_one_by_one(M, lines, row, other, sizes, p, left):
+            if left > p:
+                a, b, c, d = lines
+                return get_from(M, a, row), get_from(M, b, row), get_from(M, c, row), get_from(M, d, row)
             return number(0), number(0), number(0), number(0)
 
         @device_function
-        def step(state, sizes):
-            return state[0] + depth * sizes[own], integer(state[1] - depth), state[2]
+        def place(array, sizes, part, line):
+            return address(array, min(line, sizes[own] - 4))
 
-        return Operand(False, False, begin, read_four if vectors else read_one_by_one, step)
+        @device_function
+        def read_four(M, line, row, other, sizes, p, left):
+            if left > p:
+                return get_four_from(M, line, row)
+            return number(0), number(0), number(0), number(0)
+
+        find, read = (place, read_four) if vectors else (place_one_by_one, read_one_by_one)
+        return Operand(False, False, begin, step, find, read)
 
     return operand
 
@@ -98,8 +116,8 @@ def whole_matrix(sizes, part):
 
 
 @device_function
-def column_of_part(sizes, part, j):
-    return part * sizes[0] * sizes[1] + j
+def columns_side_by_side(sizes, part, j):
+    return np.int64(j), np.int64(j + 1), np.int64(j + 2), np.int64(j + 3)
 
 
 @device_function
@@ -108,7 +126,7 @@ def row_of_columns(sizes):
 
 
 M, N = 0, 1  # where sizes holds them
-LIKE_A_MATRIX = (whole_matrix, column_of_part, row_of_columns)
+LIKE_A_MATRIX = (whole_matrix, lambda tile, vectors: columns_side_by_side, row_of_columns)
 NN = Product("nn", along_p(M), along_lines(N), *LIKE_A_MATRIX)
 NT = Product("nt", along_p(M), along_p(N), *LIKE_A_MATRIX)
 TN = Product("tn", along_lines(M), along_lines(N), *LIKE_A_MATRIX)

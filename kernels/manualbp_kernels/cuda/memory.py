@@ -2,6 +2,9 @@
 
 Four side by side are one instruction (16 bytes of float32, twice 16 of float64), where the address of the first one is a
 multiple of 16. Numba's own indexing, besides, asks at every access whether the index is negative.
+
+In a loop that reads the array by one index from several places, each place is best an ``address``: then the index and its
+address are added by one instruction, where places and index would be two numbers of 64 bits.
 """
 
 from __future__ import annotations
@@ -16,9 +19,10 @@ ALIGNMENT = 16  # bytes
 
 
 class Intrinsic(DeviceFunction):
-    """A device function of (array, index, *values) given as LLVM IR, ``emit(builder, pointer, *values)``.
+    """A device function of (array, at, *values) given as LLVM IR, ``emit(builder, data, at, *values)``.
 
-    It returns as many elements as ``results`` says. The function itself is what the simulator runs.
+    It returns as many elements as ``results`` says, or an ADDRESS. With the parameters (array, begin, at, *values) ``begin`` is
+    an address in global memory, from which ``at`` counts. The function itself is what the simulator runs.
     """
 
     def __init__(self, function: Callable[..., Any], results: int, emit: Callable[..., Any]) -> None:
@@ -40,12 +44,15 @@ class Intrinsic(DeviceFunction):
         def define(array: Any, *given: Any) -> Any:
             if array.layout != "C":
                 raise TypingError(f"{code.co_name} takes contiguous arrays, got {array}")
-            result = (types.void, array.dtype)[results] if results < 2 else types.UniTuple(array.dtype, results)
-            taken = [kind if name == "at" else array.dtype for name, kind in zip(names, given, strict=True)]
+            number = array.dtype
+            result = {ADDRESS: types.int64, 0: types.void, 1: number, 4: types.UniTuple(number, 4)}[results]
+            taken = [kind if name in ("begin", "at") else number for name, kind in zip(names, given, strict=True)]
 
             def lower(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-                data = context.make_array(array)(context, builder, args[0]).data
-                made = emit(builder, builder.gep(data, [args[1]]), *args[2:])
+                data, args = context.make_array(array)(context, builder, args[0]).data, args[1:]
+                if names[0] == "begin":
+                    data, args = builder.inttoptr(args[0], _global(data.type)), args[1:]
+                made = emit(builder, data, *args)
                 return context.get_dummy_value() if made is None else made
 
             return result(array, *taken), lower
@@ -63,6 +70,9 @@ def intrinsic(results: int, emit: Callable[..., Any]) -> Callable[[Callable[...,
     return lambda function: Intrinsic(function, results, emit)
 
 
+ADDRESS = -1  # in the place of a number of results
+
+
 def row(array: Any) -> Any:
     """In the simulator: the array as one row."""
     return array if array.ndim == 1 else array.reshape(-1)
@@ -75,10 +85,18 @@ def fours(array: Any, at: Any) -> Any:
     return row(array)
 
 
-def _load_four(builder: Any, pointer: Any) -> Any:
+def _load(builder: Any, data: Any, at: Any) -> Any:
+    return builder.load(builder.gep(data, [at]))
+
+
+def _store(builder: Any, data: Any, at: Any, value: Any) -> None:
+    builder.store(value, builder.gep(data, [at]))
+
+
+def _load_four(builder: Any, data: Any, at: Any) -> Any:
     from llvmlite import ir
 
-    vector = builder.load(_four_at(builder, pointer), align=ALIGNMENT)
+    vector = builder.load(_four_at(builder, data, at), align=ALIGNMENT)
     element = vector.type.element
     four = ir.Constant(ir.ArrayType(element, 4), ir.Undefined)
     for i in range(4):
@@ -86,35 +104,53 @@ def _load_four(builder: Any, pointer: Any) -> Any:
     return four
 
 
-def _store_four(builder: Any, pointer: Any, *values: Any) -> None:
+def _store_four(builder: Any, data: Any, at: Any, *values: Any) -> None:
     from llvmlite import ir
 
     vector = ir.Constant(ir.VectorType(values[0].type, 4), ir.Undefined)
     for i, value in enumerate(values):
         vector = builder.insert_element(vector, value, ir.Constant(ir.IntType(32), i))
-    builder.store(vector, _four_at(builder, pointer), align=ALIGNMENT)
+    builder.store(vector, _four_at(builder, data, at), align=ALIGNMENT)
 
 
-def _four_at(builder: Any, pointer: Any) -> Any:
+def _four_at(builder: Any, data: Any, at: Any) -> Any:
     from llvmlite import ir
 
-    return builder.bitcast(pointer, ir.PointerType(ir.VectorType(pointer.type.pointee, 4)))
+    vector = ir.VectorType(data.type.pointee, 4)
+    return builder.bitcast(builder.gep(data, [at]), ir.PointerType(vector, data.type.addrspace))
 
 
-def _align_shared(builder: Any, pointer: Any) -> None:
+def _global(pointer: Any) -> Any:
+    """The type of pointers into global memory, which is number 1 in LLVM's language."""
+    from llvmlite import ir
+
+    return ir.PointerType(pointer.pointee, 1)
+
+
+def _address(builder: Any, data: Any, at: Any) -> Any:
+    """Copied by an instruction that LLVM does not look into: else it would add place and index first, or find the place anew in
+    each pass of a loop, to save registers."""
+    from llvmlite import ir
+
+    integer = ir.IntType(64)
+    found = builder.ptrtoint(builder.addrspacecast(builder.gep(data, [at]), _global(data.type)), integer)
+    return builder.asm(ir.FunctionType(integer, [integer]), "mov.b64 $0, $1;", "=l,l", [found], side_effect=True)
+
+
+def _align_shared(builder: Any, data: Any, at: Any) -> None:
     shared = 3  # the number of this kind of memory in LLVM's language
     for each in builder.module.global_values:
         if getattr(each, "addrspace", 0) == shared:
             each.align = ALIGNMENT
 
 
-@intrinsic(1, lambda builder, pointer: builder.load(pointer))
+@intrinsic(1, _load)
 def get(array, at):
     """The element number ``at``."""
     return row(array)[at]
 
 
-@intrinsic(0, lambda builder, pointer, value: builder.store(value, pointer) and None)
+@intrinsic(0, _store)
 def put(array, at, value):
     row(array)[at] = value
 
@@ -130,6 +166,24 @@ def get_four(array, at):
 def put_four(array, at, a, b, c, d):
     array = fours(array, at)
     array[at], array[at + 1], array[at + 2], array[at + 3] = a, b, c, d
+
+
+@intrinsic(ADDRESS, _address)
+def address(array, at):
+    """Where in global memory element number ``at`` lies, an int64."""
+    return at
+
+
+@intrinsic(1, _load)
+def get_from(array, begin, at):
+    """The element so many behind an ``address``."""
+    return row(array)[begin + at]
+
+
+@intrinsic(4, _load_four)
+def get_four_from(array, begin, at):
+    """Four elements from there on, the first one at a multiple of 16 bytes."""
+    return get_four.function(array, begin + at)
 
 
 @intrinsic(0, _align_shared)

@@ -15,9 +15,15 @@ from .gemm import PLAIN, Product, Tile, product_grid
 from .memory import ALIGNMENT
 
 LARGE = Tile(128, 128, 8, 2, 2)
-FLAT = Tile(32, 128, 8, 1, 1)  # few filters, many pixels
-SMALL = Tile(64, 64, 16, 1, 1)  # enough blocks from a small C
-TILES = choose({LARGE: 1.0, FLAT: 0.6, SMALL: 0.7}, {Tile(16, 16, 4, 1, 1): 1.0})  # and the speed of each, about
+MIDDLE = Tile(64, 128, 8, 2, 2)
+SMALL = Tile(64, 64, 16, 2, 1)  # enough blocks from a small C
+FLAT = Tile(32, 256, 8, 2, 2)  # few filters, many pixels
+FLAT64 = Tile(32, 128, 16, 2, 1)  # a float64 takes two registers
+SIMULATED = {Tile(16, 16, 4, 1, 1): 1.0, Tile(8, 32, 4, 1, 1): 0.9, Tile(16, 32, 8, 2, 1): 0.9}
+TILES = choose(  # for numbers of so many bytes, and how fast each is, about
+    {4: {LARGE: 1.0, MIDDLE: 0.97, FLAT: 0.93, SMALL: 0.8}, 8: {LARGE: 1.0, SMALL: 0.9, FLAT64: 0.9}},
+    {4: SIMULATED, 8: SIMULATED},
+)
 WAVE = choose(216, 6)  # blocks that fill a GPU: two for each of an A100's multiprocessors
 CHUNK = choose(256, 12)  # no block's share of p is smaller
 
@@ -31,16 +37,17 @@ class Plan(NamedTuple):
 
 
 @cache
-def plan(m: int, n: int, k: int, parts: int, chunked: bool) -> Plan:
-    """For products of m × k by k × n numbers, so many of them: the tile that wastes least, with blocks to fill a GPU."""
+def plan(m: int, n: int, k: int, parts: int, chunked: bool, size: int) -> Plan:
+    """For products of m × k by k × n numbers of ``size`` bytes, ``parts`` of them: the tile that wastes least, with blocks to
+    fill a GPU."""
     most = max(1, k // CHUNK) if chunked else 1
 
     def rate(tile: Tile) -> float:
         blocks = -(-m // tile.rows) * -(-n // tile.columns) * parts
         used = m * n / (-(-m // tile.rows) * tile.rows * -(-n // tile.columns) * tile.columns)
-        return used * TILES[tile] * min(1.0, blocks * most / WAVE)
+        return used * TILES[size][tile] * min(1.0, blocks * most / WAVE)
 
-    tile = max(TILES, key=rate)
+    tile = max(TILES[size], key=rate)
     blocks = -(-m // tile.rows) * -(-n // tile.columns) * parts
     chunks = max(1, min(WAVE // blocks, most))
     chunk = -(-k // chunks // tile.depth) * tile.depth
@@ -52,26 +59,23 @@ def aligned(*arrays: Any) -> bool:
     return all(array.address % ALIGNMENT == 0 for array in arrays)
 
 
-def no_geometry(depth: int) -> tuple[int, ...]:
-    return ()
-
-
 def multiply(
     product: Product, C: Any, A: Any, B: Any, beta: float, m: int, n: int, k: int, *, vectors: bool = False,
     whole: bool = False, extra: str = PLAIN, array: Any = None, parts: int = 1, chunked: bool = True, activated: bool = False,
-    geometry: Callable[[int], tuple[int, ...]] = no_geometry,
+    geometry: Callable[[Tile], tuple[bool, tuple[int, ...]]] | None = None,
 ) -> None:  # fmt: skip
     """C = β C + A B (+ bias) in one launch.
 
     ``array`` is what ``extra`` speaks of; with ``activated`` a ReLU that follows is computed too, see ``ahead.py``. Whether all
-    fours are whole and aligned the caller knows: of A and B (``vectors``), and of C's rows (``whole``). ``geometry`` gives,
-    for the tile's depth, what stands in ``sizes`` behind the first ones.
+    fours are whole and aligned the caller knows: of A and B (``vectors``), and of C's rows (``whole``). ``geometry`` says for
+    the tile whether its operands have their ``vectors``, and then no fours in C, and what stands in ``sizes`` behind the first.
     """
-    tile, chunk, chunks = plan(m, n, k, parts, chunked)
+    tile, chunk, chunks = plan(m, n, k, parts, chunked, C.itemsize)
     blocks = -(-n // tile.columns), -(-m // tile.rows), parts * chunks
-    sizes = (m, n, k, chunk, chunks, int(whole), *geometry(tile.depth))
+    apart, behind = geometry(tile) if geometry else (False, ())
+    sizes = (m, n, k, chunk, chunks, int(whole and not apart), *behind)
     R, bias = rectified(C) if activated else None, C if array is None else array
-    launch = product_grid(product, tile, C.dtype, vectors, extra, chunks > 1, R is not None)[blocks, tile.threads]
+    launch = product_grid(product, tile, C.dtype, vectors or apart, extra, chunks > 1, R is not None)[blocks, tile.threads]
     if chunks > 1:
         tiles = blocks[0] * blocks[1] * parts
         partial = scratch(tiles * chunks * tile.rows * (tile.columns + 1), C.dtype)
