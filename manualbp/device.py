@@ -81,6 +81,8 @@ class OnDevice(Workspace):
 
 
 def _is_numbers(x: Any) -> bool:
+    if isinstance(x, DeviceArray):
+        return True
     if isinstance(x, np.ndarray):
         return type(x) is np.ndarray and x.dtype.kind in "fiu"
     return hasattr(x, "__cuda_array_interface__")

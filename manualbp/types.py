@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from manualbp_kernels.cuda import DeviceArray
+
 Array = npt.NDArray[Any]
 DTypeLike = npt.DTypeLike
 Shape = tuple[int, ...]
@@ -18,6 +20,8 @@ def as_array(x: Any, dtype: DTypeLike | None = None) -> Array:
 
     TypeError for a masked one, whose mask would be lost without a word.
     """
+    if isinstance(x, DeviceArray):
+        return x  # type: ignore[return-value]
     if isinstance(x, np.ma.MaskedArray):
         raise TypeError("masked arrays are not taken, fill the gaps first: x.filled(0)")
     if not isinstance(x, np.ndarray) and hasattr(x, "__cuda_array_interface__"):

@@ -15,13 +15,13 @@ import numpy as np
 
 from manualbp_kernels import KERNELS, Kernel, look_everywhere
 from manualbp_kernels.cuda.array import DeviceArray
-from manualbp_kernels.cuda.device import Launch
+from manualbp_kernels.cuda.device import Launch, signature
 
 from ..works import KERNELS as OPERATIONS
 from ..works import STEPS, Operation, TrainingStep, matmul
 from . import report
 from .assemble import assemble, ptx
-from .record import on_device, recorded, signature, threads
+from .record import on_device, recorded, threads
 from .report import Compiled
 from .roofline import LIMITS
 

@@ -39,20 +39,6 @@ def on_device(arguments: tuple[Any, ...]) -> list[Any]:
     return [DeviceArray(a, None) if isinstance(a, np.ndarray) else a for a in arguments]
 
 
-def signature(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The types that Numba compiles for."""
-    from numba import typeof, types
-    from numba.np.numpy_support import from_dtype
-
-    def kind(argument: Any) -> Any:
-        if not isinstance(argument, DeviceArray):
-            return typeof(argument)
-        layout = "C" if argument.flags.c_contiguous else "A"
-        return types.Array(from_dtype(argument.dtype), argument.ndim, layout)
-
-    return tuple(map(kind, arguments))
-
-
 def threads(launch: Launch) -> int:
     """Of one block."""
     return int(np.prod(launch.configuration[1]))

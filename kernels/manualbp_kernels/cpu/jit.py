@@ -135,21 +135,21 @@ def cache_folder() -> Path:
 
 
 @cache
-def fingerprint() -> str:
-    """A hash of every source file of the kernels but CUDA's: a change in any of them recompiles all, callees included.
+def fingerprint(*folders: str) -> str:
+    """A hash of every source file of the kernels and in these folders: a change in any recompiles all, callees included.
 
     Another width of vectors, if one is asked for, is another code.
     """
     root = Path(__file__).parents[1]
     digest = hashlib.sha256(os.environ.get("MANUALBP_VECTOR_BYTES", "").encode())
-    for source in sorted((*root.glob("*.py"), *root.glob("cpu/*.py"))):
+    for source in sorted((*root.glob("*.py"), *(file for folder in folders for file in root.glob(f"{folder}/*.py")))):
         digest.update(source.read_bytes())
     return digest.hexdigest()[:16]
 
 
-def kernel_folder() -> Path:
-    """Where the machine code of these very sources is kept."""
-    return cache_folder() / fingerprint()
+def kernel_folder(*places: str) -> Path:
+    """Where the machine code of these very sources is kept: the processor's, or with "cuda" the GPU's."""
+    return cache_folder() / fingerprint("cpu", *places)
 
 
 def _one_version(dispatcher: Any) -> None:

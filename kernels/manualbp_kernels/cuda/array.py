@@ -21,12 +21,13 @@ class DeviceArray:
         shape, dtype, size, ndim, nbytes, itemsize, strides, flags: as NumPy's.
     """
 
-    __slots__ = ("__weakref__", "_handle", "_memory", "base", "layout")
+    __slots__ = ("__weakref__", "_address", "_handle", "_memory", "base", "layout")
 
     def __init__(self, layout: Any, memory: Any, base: DeviceArray | None = None) -> None:
         self.layout = layout
         self._memory = memory  # what frees it when it goes
         self.base = base
+        self._address: int | None = None
         self._handle: Any = None
 
     # ------------------------------------------------------------------ where they come from
@@ -79,7 +80,9 @@ class DeviceArray:
 
     @property
     def address(self) -> int:
-        return int(self.layout.__array_interface__["data"][0])
+        if self._address is None:
+            self._address = int(self.layout.__array_interface__["data"][0])
+        return self._address
 
     @property
     def __cuda_array_interface__(self) -> dict[str, Any]:
@@ -92,7 +95,10 @@ class DeviceArray:
 
     @property
     def handle(self) -> Any:
-        """The array as numba.cuda takes it for a launch."""
+        """The array as a launch takes it: what kind of array it is, and the numbers that describe it to the device's code.
+
+        In the simulator, the memory.
+        """
         if self._handle is None:
             self._handle = _handle(self)
         return self._handle
@@ -190,8 +196,7 @@ class DeviceArray:
 
             copy_any(part, value if isinstance(value, DeviceArray) else DeviceArray.from_host(value))
         else:
-            host = np.ascontiguousarray(np.broadcast_to(value, part.shape), part.dtype)
-            part.reshape(-1).handle.copy_to_device(host.reshape(-1))
+            _write(part, np.ascontiguousarray(np.broadcast_to(value, part.shape), part.dtype))
 
     def __reduce__(self) -> Any:
         """Pickled as a host array: it becomes one on the GPU of whoever reads it."""
@@ -224,19 +229,41 @@ def _address_of(memory: Any) -> int:
 
 
 def _handle(array: DeviceArray) -> Any:
-    from .device import module, simulated, simulated_array
+    from .device import simulated, simulated_array
+
+    layout = array.layout
+    if simulated():
+        return simulated_array(layout)
+    kind = layout.dtype.char, layout.ndim, layout.flags.c_contiguous
+    return kind, (0, 0, layout.size, layout.itemsize, array.address, *layout.shape, *layout.strides)
+
+
+def _write(part: DeviceArray, host: Any) -> None:
+    from .device import simulated
 
     if simulated():
-        return simulated_array(array.layout)
-    # The owner is the memory and not the array: an array that held itself would never be unshared, see manualbp/workspace.py.
-    about = array.__cuda_array_interface__
-    del about["stream"]  # with one of its own the array would be copied behind the launches' back
-    return module().from_cuda_array_interface(about, owner=array._memory, sync=False)
+        part.layout[...] = host
+        return
+    from .driver import from_host
+
+    from_host(part.address, host)
+
+
+def _copied(row: DeviceArray) -> Any:
+    from .device import simulated
+
+    if simulated():
+        return row.layout
+    from .driver import to_host
+
+    host = np.empty(row.shape, row.dtype)
+    to_host(host, row.address)
+    return host
 
 
 def _to_host(array: DeviceArray) -> Any:
     """All memory from the first to the last element is copied, and read there under the same strides."""
     if not array.size:
         return np.empty(array.shape, array.dtype)
-    data = array.span().handle.copy_to_host()
+    data = _copied(array.span())
     return np.ndarray(array.shape, array.dtype, data, strides=array.strides).copy()

@@ -24,6 +24,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, cached_property, partial
+from threading import Lock
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -105,6 +106,15 @@ def _check(numba_cuda: Any) -> None:
         raise RuntimeError("no CUDA compiler (NVVM): install it with pip install 'manualbp[cuda]'")
 
 
+def _check_compiler() -> None:
+    try:
+        import numba.cuda.cudaimpl  # noqa: F401
+    except AttributeError as error:  # numba-cuda 0.30 looks for what NumPy 2.5 no longer has
+        raise RuntimeError(
+            f"numba.cuda does not work with NumPy {np.__version__} ({error}): pip install 'manualbp[cuda]' brings one that does"
+        ) from None
+
+
 def intrinsic(function: Any) -> Any:
     """A device function given as LLVM IR, as Numba's decorator of that name makes it."""
     from numba.cuda.extending import intrinsic
@@ -171,14 +181,56 @@ class Grid:
             made.append(Launch(self, configuration, tuple(map(_unheld, args))))
             if dry:
                 return
-        arguments = [a.handle if isinstance(a, DeviceArray) else a for a in args]
-        self.compiled[configuration](*arguments)
+        if simulated():
+            self._simulated[configuration](*(a.handle if isinstance(a, DeviceArray) else a for a in args))
+        else:
+            self._start(configuration, args)
+
+    def _start(self, configuration: tuple[Any, ...], args: tuple[Any, ...]) -> None:
+        """Launch what is compiled for such arguments, which are written down value by value."""
+        kinds: list[Any] = []
+        values: list[Any] = []
+        for argument in args:
+            if isinstance(argument, DeviceArray):
+                kind, described = argument.handle
+                kinds.append(kind)
+                values += described
+            elif isinstance(argument, tuple):
+                kinds.append(tuple(map(type, argument)))
+                values += argument
+            else:
+                kinds.append(type(argument))
+                values.append(argument)
+        key = tuple(kinds)
+        if (function := self._functions.get(key)) is None:
+            function = self._functions[key] = self._load(args, tuple(map(type, values)))
+        blocks, threads = configuration
+        function(_three(blocks), _three(threads), values)
 
     @cached_property
-    def compiled(self) -> Any:
-        if simulated():
-            return module().jit(_simulated_thread(on_device(self.function)))
-        return module().jit(on_device(self.function), fastmath=FASTMATH)
+    def _functions(self) -> dict[Any, Any]:
+        return {}
+
+    def _load(self, args: tuple[Any, ...], kinds: tuple[type, ...]) -> Any:
+        from .cache import machine_code
+        from .driver import FORMATS, Function
+
+        for kind in kinds:
+            if kind not in FORMATS:
+                raise TypeError(f"{self.name} takes arrays of the GPU, numbers and tuples of numbers, got a {kind.__name__}")
+        with _compiling:
+            return Function(*machine_code(self, signature(args)), kinds)
+
+    def compile(self, types: tuple[Any, ...]) -> tuple[str, bytes]:
+        """(name, code) of the machine code for the current GPU and arguments of these types."""
+        _check_compiler()
+        compiled = module().jit(on_device(self.function), fastmath=FASTMATH).compile(types)
+        code = compiled._codelibrary.get_cubin()
+        return compiled._codelibrary._entry_name, getattr(code, "code", code)
+
+    @cached_property
+    def _simulated(self) -> Any:
+        return module().jit(_simulated_thread(on_device(self.function)))
 
     def __repr__(self) -> str:
         return f"<grid {self.name}>"
@@ -200,12 +252,19 @@ def on_device(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function as numba.cuda must see it: the module and compiled functions where its globals or closure hold stand-ins."""
     from types import CellType, FunctionType
 
-    used = function.__code__.co_names
-    names = {name: _translate(value) for name, value in function.__globals__.items() if name in used}
-    cells = tuple(CellType(_translate(cell.cell_contents)) for cell in function.__closure__ or ())
-    copy = FunctionType(function.__code__, {**function.__globals__, **names}, function.__name__, function.__defaults__, cells)
+    code = function.__code__
+    names = {name: _translate(value) for name, value in used(function).items()}
+    cells = tuple(CellType(names[name]) for name in code.co_freevars)
+    copy = FunctionType(code, {**function.__globals__, **names}, function.__name__, function.__defaults__, cells)
     copy.__module__, copy.__qualname__ = function.__module__, function.__qualname__
     return copy
+
+
+def used(function: Callable[..., Any]) -> dict[str, Any]:
+    """The values of a function's names that are its module's or an enclosing function's."""
+    code, module_names = function.__code__, function.__globals__
+    enclosing = {n: cell.cell_contents for n, cell in zip(code.co_freevars, function.__closure__ or (), strict=True)}
+    return {**{name: module_names[name] for name in code.co_names if name in module_names}, **enclosing}
 
 
 def _translate(value: Any) -> Any:
@@ -235,6 +294,30 @@ def _simulated_thread(function: Callable[..., None]) -> Callable[..., None]:
             function(*(a._item._ary if hasattr(a, "_item") else a for a in args))
 
     return run
+
+
+def signature(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The types that Numba compiles for."""
+    from numba import typeof, types
+    from numba.np.numpy_support import from_dtype
+
+    def kind(argument: Any) -> Any:
+        if not isinstance(argument, DeviceArray):
+            return typeof(argument)
+        layout = "C" if argument.flags.c_contiguous else "A"
+        return types.Array(from_dtype(argument.dtype), argument.ndim, layout)
+
+    return tuple(map(kind, arguments))
+
+
+def _three(sizes: int | tuple[int, ...]) -> tuple[int, int, int]:
+    if isinstance(sizes, int):
+        return sizes, 1, 1
+    x, y, z = (*sizes, 1, 1)[:3]
+    return x, y, z
+
+
+_compiling = Lock()  # Numba compiles in one thread at a time
 
 
 # ---------------------------------------------------------------------- launches

@@ -320,7 +320,8 @@ def product_grid(product: Product, tile: Tile, dtype: Any, vectors: bool, extra:
                 put(extra, at, row_sum)
 
     activation = " relu" if activated else ""
-    name = f"{product.name} {extra}{activation} {rows}x{columns} {dtype} {'four' if vectors else 'one'}".replace(" ", "_")
+    of_tile = f"{rows}x{columns}x{depth} {high}x{wide}"
+    name = f"{product.name} {extra}{activation} {of_tile} {dtype} {'four' if vectors else 'one'}".replace(" ", "_")
     if chunked:
 
         @grid(name=f"{name}_chunks")
