@@ -24,7 +24,7 @@ bench: $(VENV)/bench   ## time everything beside its peers, and write docs/bench
 
 test-gpu: $(VENV)/cuda $(VENV)/test $(VENV)/bench   ## on a GPU: its tests, then times beside PyTorch into cuda-results.json
 	MANUALBP_GPU=1 $(BIN)/python -m pytest tests -k cuda
-	$(BIN)/python -m pytest bench -k cuda -rs
+	$(BIN)/python -m pytest bench -k cuda -rs -W default
 
 cuda-compile:   ## without a GPU: compile all kernels for one, read their machine code, and write the tables of docs/cuda.md
 	$(MAKE) VENV=$(VENV)-cuda $(VENV)-cuda/cuda-compile

@@ -7,6 +7,9 @@ import manualbp as mb
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(5, 4)).astype(np.float32)
 
+# For a Python that may import numba.cuda, of which NVIDIA's package asks NumPy for deprecated names.
+NO_WARNINGS = "-W", "error", "-W", "ignore::DeprecationWarning"
+
 
 def mlp(dtype="float32", seed=0):
     mb.manual_seed(seed)

@@ -15,6 +15,7 @@ import pytest
 from agreement import assert_agree, run
 from cases import KERNELS as CASES
 from cases import Draw
+from networks import NO_WARNINGS
 from tolerances import assert_close
 
 import manualbp as mb
@@ -219,7 +220,7 @@ def test_without_a_gpu_one_line_says_what_is_missing():
     path = os.pathsep.join(str(Path(module.__file__).parents[1]) for module in (mb, sys.modules["manualbp_kernels"]))
     code = "import manualbp as mb\ntry: mb.Linear(2, 3).to('cuda')\nexcept RuntimeError as error: print(error)"
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True,
+        [sys.executable, *NO_WARNINGS, "-c", code], capture_output=True, text=True, check=True,
         env={**os.environ, "PYTHONPATH": path, "NUMBA_ENABLE_CUDASIM": "0", "CUDA_VISIBLE_DEVICES": ""},
     )  # fmt: skip
     (line,) = done.stdout.splitlines()

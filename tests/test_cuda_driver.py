@@ -184,3 +184,10 @@ def test_a_users_grid_is_not_kept(counted):
     assert cache.belongs_here(some_grid().function)
     assert not kernel_folder("cuda").exists()
     assert kernel_folder("cuda") != kernel_folder(), "the processor's"
+
+
+def test_an_attribute_is_not_a_name_of_the_module():
+    """``erf`` calls ``math.erf``: on a GPU it must not be translated into a call of itself."""
+    from manualbp_kernels.cpu import functions
+
+    assert device.used(functions.erf) == {"math": functions.math}

@@ -15,7 +15,7 @@ from manualbp_kernels.cuda import multiply
 from manualbp_kernels.cuda.conv import _phases, alike
 from manualbp_kernels.cuda.device import launches, simulated
 from manualbp_kernels.cuda.gemm import Tile
-from manualbp_kernels.cuda.multiply import CHUNK, FLAT, FLAT64, LARGE, MIDDLE, SIMULATED, SMALL, TILES, plan
+from manualbp_kernels.cuda.multiply import CHUNK, REAL, SIMULATED, TILES, plan
 from manualbp_kernels.window import Window
 
 pytestmark = pytest.mark.usefixtures("gpu")
@@ -156,7 +156,7 @@ def test_chunks_cover_p_once(m, n, k, parts, cut, size):
     assert cut or chunks == 1
 
 
-@pytest.mark.parametrize("tile", [LARGE, MIDDLE, SMALL, FLAT, FLAT64, *SIMULATED])
+@pytest.mark.parametrize("tile", [*REAL[4], *REAL[8], *SIMULATED])
 def test_tiles_fit_their_threads(tile):
     """Squares share the tile out, each thread carries whole fours of either strip, and rows have a thread each."""
     assert tile.rows * tile.columns == tile.threads * 16 * tile.down * tile.across

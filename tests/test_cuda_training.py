@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from networks import weights
+from networks import NO_WARNINGS, weights
 from tolerances import assert_close
 
 import manualbp as mb
@@ -200,7 +200,7 @@ def test_launches_of_a_training_step():
     """At the sizes and with the tiles of a real GPU; the launches are noted and not made."""
     path = os.pathsep.join(str(Path(module.__file__).parents[1]) for module in (mb, sys.modules["manualbp_kernels"]))
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", COUNT], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path},
+        [sys.executable, *NO_WARNINGS, "-c", COUNT], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path},
         check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -262,9 +262,12 @@ def on_device(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def used(function: Callable[..., Any]) -> dict[str, Any]:
     """The values of a function's names that are its module's or an enclosing function's."""
-    code, module_names = function.__code__, function.__globals__
+    from dis import get_instructions
+
+    code, of_module = function.__code__, function.__globals__
     enclosing = {n: cell.cell_contents for n, cell in zip(code.co_freevars, function.__closure__ or (), strict=True)}
-    return {**{name: module_names[name] for name in code.co_names if name in module_names}, **enclosing}
+    loaded = {each.argval for each in get_instructions(code) if each.opname == "LOAD_GLOBAL"}  # co_names has attributes too
+    return {**{name: of_module[name] for name in loaded if name in of_module}, **enclosing}
 
 
 def _translate(value: Any) -> Any:

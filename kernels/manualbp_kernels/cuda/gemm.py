@@ -5,14 +5,14 @@
             8 │▒▒▒▒▒▒│ B                       p outside, rows or columns inside: strip[p, i]. There are two of each:
               └──────┘                         while one pair is multiplied the next one is on its way.
         ┌─┐   ┌──────┐
-    128 │▒│ A │▒▒▒▒▒▒│ C                     Thread: 16 × 16 of them, each holds 8 × 8 sums in registers, as four squares
-        │▒│   │▒▒▒▒▒▒│                         4 × 4 that lie half a tile apart (■): then neighbours read neighbouring
-        └─┘   └──────┘                         fours of a strip, and no two of them the same memory bank.
+    128 │▒│ A │▒▒▒▒▒▒│ C                     Thread: 8 × 16 of them, each holds 16 × 8 sums in registers, as 4 × 2 squares
+        │▒│   │▒▒▒▒▒▒│                         4 × 4 that lie a quarter and half a tile apart (■): then neighbours read
+        └─┘   └──────┘                         neighbouring fours of a strip, and no two of them the same memory bank.
          8
                                  ■ · · · ■ · · ·
-    one step of p:               · · · · · · · ·       64 multiply-adds for 4 reads of four numbers each
+    one step of p:               ■ · · · ■ · · ·       128 multiply-adds for 6 reads of four numbers each
       sums[i,j] += a[i] b[j]     ■ · · · ■ · · ·
-                                 · · · · · · · ·
+                                 ■ · · · ■ · · ·
 
     1  each thread reads its numbers of A and of B of the first step, 4, 8 or 16 of them, into registers
     2  … writes them into the strips; all wait for each other
@@ -115,6 +115,7 @@ class Product(NamedTuple):
 
 PLAIN, ROW_BIAS, COLUMN_BIAS, ROW_SUMS = "plain", "row bias", "column bias", "row sums"  # what comes with C
 
+WARP, LANES_ACROSS = 32, 8  # a warp's threads lie 4 × 8, two by two: so they read the fewest different fours at a time
 PAD = 4  # numbers after each row of a strip: then four along p go to different memory banks, too
 SIZES = 6  # m, n, k, the chunk of p, chunks, whether four columns of C are one access; then geometry
 
@@ -140,6 +141,8 @@ def product_grid(product: Product, tile: Tile, dtype: Any, vectors: bool, extra:
     pairs = 2 * pair  # of strips: A's, then B's
     high, wide = 4 * down, 4 * across  # a thread's sums
     threads_across, row_gap, column_gap = columns // wide, rows // down, columns // across
+    lanes, lanes_across = min(WARP, threads), min(LANES_ACROSS, threads_across)
+    lanes_down, warps_across = lanes // lanes_across, threads_across // lanes_across
     spread_a, find_a, read_a, write_a, fours = _carrier(of_left, rows, tile, a_pitch)
     spread_b, find_b, read_b, write_b, _ = _carrier(of_right, columns, tile, b_pitch)
     zeros_a, add_a = _several(zero_four, fours), _several(add_four, fours)
@@ -275,7 +278,9 @@ def product_grid(product: Product, tile: Tile, dtype: Any, vectors: bool, extra:
         places_a = find_a(integer(0), (A, sizes, part, integer(first_row + line_a)))
         places_b = find_b(integer(0), (B, sizes, part, integer(first_column + line_b)))
         walk_a, walk_b = begin_a(sizes, integer(first + p_a)), begin_b(sizes, integer(first + p_b))
-        across_tile, down_tile = integer(thread % threads_across * 4), integer(thread // threads_across * 4)
+        warp, lane = integer(thread // lanes), integer(thread % lanes)
+        across_tile = integer((warp % warps_across * lanes_across + lane // 2 % lanes_across) * 4)
+        down_tile = integer((warp // warps_across * lanes_down + lane // (2 * lanes_across) * 2 + lane % 2) * 4)
 
         next_a = read_a(integer(0), (A, places_a, walk_a, walk_b, sizes, p_a, left))  # 1
         next_b = read_b(integer(0), (B, places_b, walk_b, walk_a, sizes, p_b, left))

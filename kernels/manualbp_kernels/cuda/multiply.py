@@ -14,16 +14,17 @@ from .device import choose, scratch, tickets
 from .gemm import PLAIN, Product, Tile, product_grid
 from .memory import ALIGNMENT
 
-LARGE = Tile(128, 128, 8, 2, 2)
+LARGE = Tile(128, 128, 8, 4, 2)
 MIDDLE = Tile(64, 128, 8, 2, 2)
-SMALL = Tile(64, 64, 16, 2, 1)  # enough blocks from a small C
+SMALL = Tile(64, 64, 16, 2, 2)  # enough blocks from a small C
 FLAT = Tile(32, 256, 8, 2, 2)  # few filters, many pixels
-FLAT64 = Tile(32, 128, 16, 2, 1)  # a float64 takes two registers
+LARGE64, SMALL64, FLAT64 = Tile(128, 128, 8, 2, 2), Tile(64, 64, 16, 2, 1), Tile(32, 128, 16, 2, 1)  # twice the registers
+REAL = {  # for numbers of so many bytes, and how fast each is, about
+    4: {LARGE: 1.0, MIDDLE: 0.9, FLAT: 0.87, SMALL: 0.85},
+    8: {LARGE64: 1.0, SMALL64: 0.9, FLAT64: 0.9},
+}
 SIMULATED = {Tile(16, 16, 4, 1, 1): 1.0, Tile(8, 32, 4, 1, 1): 0.9, Tile(16, 32, 8, 2, 1): 0.9}
-TILES = choose(  # for numbers of so many bytes, and how fast each is, about
-    {4: {LARGE: 1.0, MIDDLE: 0.97, FLAT: 0.93, SMALL: 0.8}, 8: {LARGE: 1.0, SMALL: 0.9, FLAT64: 0.9}},
-    {4: SIMULATED, 8: SIMULATED},
-)
+TILES = choose(REAL, {4: SIMULATED, 8: SIMULATED})
 WAVE = choose(216, 6)  # blocks that fill a GPU: two for each of an A100's multiprocessors
 CHUNK = choose(256, 12)  # no block's share of p is smaller
 
