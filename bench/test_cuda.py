@@ -28,7 +28,7 @@ TURNS, SECONDS = 7, 0.1
 
 @pytest.fixture(scope="module")
 def results():
-    """What is written to the file at the end. Skips, with one line of reason, where there is no GPU."""
+    """What is written to the file. Skips, with one line of reason, where there is no GPU."""
     if simulated():
         pytest.skip("NUMBA_ENABLE_CUDASIM is set: a simulated GPU is not timed")
     try:
@@ -39,7 +39,6 @@ def results():
     about = {"name": name, "capability": device.compute_capability, "processors": device.MULTIPROCESSOR_COUNT}
     found = {"date": datetime.now(UTC).date().isoformat(), "gpu": about, "machine": machine.describe(), "records": []}
     yield found
-    RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     print(f"\nwritten to {RESULTS.resolve()}")
 
 
@@ -73,5 +72,6 @@ def test_cuda_time(work, results, capsys):
         for name, (step, clock) in engines.items():
             times[name].append(turn(step, clock))
     results["records"] += [{"work": work.name, "engine": name, "seconds": seconds} for name, seconds in times.items()]
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")  # each time: who stops it has what there is
     with capsys.disabled():
         print(f"\n{work.title:50}", *(f"{ENGINES[n]} {duration(statistics.median(s))}" for n, s in times.items()), sep="  ")
