@@ -42,6 +42,10 @@ class Driver:
         self.launched.append((function.value, tuple(sizes), b"".join(read)))
         return self.answers.pop(0) if self.answers else 0
 
+    def cuDriverGetVersion(self, number):
+        number._obj.value = 13000
+        return 0
+
     def cuGetErrorString(self, code, said):
         said._obj.value = b"what it says"
         return 0
@@ -106,6 +110,10 @@ def test_what_the_driver_refuses_is_said(fake):
         made[7, 32](3)
     with pytest.raises(TypeError, match=r"made takes arrays of the GPU, numbers and tuples of numbers, got a str"):
         made[7, 32]("three")
+
+
+def test_the_drivers_version(fake):
+    assert driver.version() == 13000
 
 
 def test_threads_do_not_mix_their_arguments(fake):

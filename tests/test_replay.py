@@ -93,28 +93,32 @@ def test_a_target_that_explains_a_nan_is_an_error_in_a_replay_too():
         )  # fmt: skip
 
 
-def test_ctrl_c_ends_a_replay():
+@pytest.fixture
+def ctrl_c():
+    """``ctrl_c.start()``: half a second later somebody presses it. A shell's background jobs ignore it: not here."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+    yield timer
+    timer.join()
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_ends_a_replay(ctrl_c):
     net, loss, optimizer = xor_parts()
     x, y = np.repeat(xor()[0], 20000, axis=0), np.repeat(xor()[1], 20000, axis=0)
-    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
+    ctrl_c.start()
     history = net.fit(x, y, loss=loss, optimizer=optimizer, batch_size=1, epochs=10**6, progress=False)
-    timer.join()
     assert history.interrupted
     assert history.path == "replayed"
 
 
-def test_ctrl_c_ends_a_run_after_a_whole_step():
+def test_ctrl_c_ends_a_run_after_a_whole_step(ctrl_c):
     net, loss, _ = xor_parts()
     optimizer = mb.Adam(net.parameters())
     program = mb.record(net, loss, optimizer, *xor())
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
-    timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
+    ctrl_c.start()
     with pytest.raises(KeyboardInterrupt):
         program.run(10**8)
-    timer.join()
-    signal.signal(signal.SIGINT, before)
     twin, loss, _ = xor_parts()
     other = mb.Adam(twin.parameters())
     mb.record(twin, loss, other, *xor()).run(int(optimizer.state_dict()["0.weight.step"][0]))
@@ -226,11 +230,9 @@ def test_an_error_in_one_job_ends_all():
         mb.fit_many([one, mb.Job(**{**vars(other), "callbacks": (fail,)})], progress=False)
 
 
-def test_ctrl_c_ends_all_jobs():
-    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
+def test_ctrl_c_ends_all_jobs(ctrl_c):
+    ctrl_c.start()
     histories = mb.fit_many(jobs(5, epochs=10**9, batch_size=4, shuffle=False), progress=False)
-    timer.join()
     assert all(history.interrupted for history in histories)
     assert histories[0]["loss"]
     assert not histories[4].epochs

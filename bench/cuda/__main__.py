@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Iterator
 from itertools import chain, product
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -28,6 +29,7 @@ from .roofline import LIMITS
 PAGE = Path("docs/cuda.md")
 TESTS = Path(__file__).parents[2] / "tests"
 ONE_OF_EACH = ("xor-4", "mlp-64", "wide-256", "cnn-32", "rnn-64", "lstm-64", "gru-64")
+GRIDS_EACH = 8
 DRAWS = 4  # of each kernel case
 SAMPLES = 4  # the most that a recurrent kernel's case has
 PRODUCTS = (matmul(4096), matmul(1024), matmul(25088, 64, 288))
@@ -43,7 +45,7 @@ def main() -> int:
     import manualbp  # noqa: F401  whose layers, losses and optimizers use every kernel there is
 
     look_everywhere()
-    everything = [compiled(launch) for launch in grids(wanted)]
+    everything = compile_all(list(grids(wanted)))
     wrong = [problem for each in everything for problem in report.problems(each)]
     text = "\n\n".join(document(everything, wanted))
     print(text)
@@ -116,7 +118,18 @@ def case(name: str, dtype: str) -> list[Launch]:
     return list(launches)
 
 
-def compiled(launch: Launch) -> Compiled:
+def compile_all(launches: list[Launch]) -> list[Compiled]:
+    """By a process for each processor, whose memory Numba and NVVM fill by the gigabyte: it is replaced after some grids."""
+    pool = get_context("fork").Pool(initializer=_launches.extend, initargs=(launches,), maxtasksperchild=GRIDS_EACH)
+    with pool:
+        return pool.map(compiled, range(len(launches)), chunksize=1)
+
+
+_launches: list[Launch] = []  # of a process that compiles
+
+
+def compiled(number: int) -> Compiled:
+    launch = _launches[number]
     print(f"{launch.grid.name} …", file=sys.stderr, flush=True)
     texts = ptx(launch.grid, signature(launch.arguments), LIMITS)
     sizes = [a.itemsize for a in launch.arguments if isinstance(a, DeviceArray) and a.dtype.kind == "f"]

@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import pickle
 import sys
-import uuid
 from contextlib import suppress
 from functools import cache
 from typing import Any
@@ -23,7 +22,7 @@ from numba.core.compiler import CompileResult
 from numba.core.runtime import rtsys
 from numba.core.serialize import dumps
 
-from .jit import JITS, kernel_folder
+from .jit import JITS, kernel_folder, write_at_once
 
 LARGE = 8192  # bytes of machine code, wrapper for Python included: far more than LLVM would inline
 
@@ -69,12 +68,8 @@ class KernelCache:
         declared = (function.name for function in result.library._final_module.functions if function.is_declaration)
         callees = [(symbol, *_apart[symbol]) for symbol in declared if symbol in _apart]
         parts = (name, kind, (code, _stub(result.fndesc))), *rest
-        with suppress(OSError, pickle.PickleError):  # no such folder, a full disk
-            file = self._file(signature, result.library.codegen)
-            file.parent.mkdir(parents=True, exist_ok=True)
-            draft = file.with_suffix(f".{uuid.uuid4().hex}")  # whoever reads meanwhile sees all of it or nothing
-            draft.write_bytes(dumps((callees, parts, bitcode)))
-            draft.replace(file)
+        with suppress(pickle.PickleError):
+            write_at_once(self._file(signature, result.library.codegen), dumps((callees, parts, bitcode)))
 
     def _keep_apart(self, signature: Any, result: CompileResult) -> None:
         """Give callers nothing to copy."""

@@ -8,7 +8,9 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -150,6 +152,15 @@ def fingerprint(*folders: str) -> str:
 def kernel_folder(*places: str) -> Path:
     """Where the machine code of these very sources is kept: the processor's, or with "cuda" the GPU's."""
     return cache_folder() / fingerprint("cpu", *places)
+
+
+def write_at_once(file: Path, data: bytes) -> None:
+    """Whoever reads the file meanwhile sees all of it or nothing. No error if there is no such folder, or a full disk."""
+    with suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        draft = file.with_suffix(f".{uuid.uuid4().hex}")
+        draft.write_bytes(data)
+        draft.replace(file)
 
 
 def _one_version(dispatcher: Any) -> None:

@@ -8,27 +8,24 @@ from __future__ import annotations
 
 import hashlib
 import sys
-import uuid
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ..cpu.jit import PACKAGE, Jit, kernel_folder
+from ..cpu.jit import PACKAGE, Jit, kernel_folder, write_at_once
 from .device import DeviceFunction, Grid, module, used
-
-SUM = hashlib.sha256
 
 
 def machine_code(grid: Grid, types: tuple[Any, ...]) -> tuple[str, bytes]:
     """(name, code) of the grid for arguments of these types, from its file if there is one, else compiled and kept."""
     if not belongs_here(grid.function):
         return grid.compile(types)
-    file = kernel_folder("cuda") / f"{grid.name}-{_digest((types, *_compiler()))}"
+    file = kernel_folder("cuda") / f"{grid.name}-{_sum(repr((types, *_compiler())).encode())[:16].decode()}"
     if found := read(file):
         return found
     name, code = grid.compile(types)
-    write(file, name, code)
+    write_at_once(file, b"\n".join((_sum(name.encode() + code), name.encode(), code)))
     return name, code
 
 
@@ -49,30 +46,23 @@ def read(file: Path) -> tuple[str, bytes] | None:
     """What was written there; None if there is no such file, or a damaged one."""
     with suppress(OSError, ValueError):
         checked, name, code = file.read_bytes().split(b"\n", 2)
-        if checked == SUM(name + code).hexdigest().encode():
+        if checked == _sum(name + code):
             return name.decode(), code
     return None
 
 
-def write(file: Path, name: str, code: bytes) -> None:
-    """Keep it, so that whoever reads meanwhile sees all of it or nothing."""
-    with suppress(OSError):  # no such folder, a full disk
-        file.parent.mkdir(parents=True, exist_ok=True)
-        draft = file.with_suffix(f".{uuid.uuid4().hex}")
-        draft.write_bytes(b"\n".join((SUM(name.encode() + code).hexdigest().encode(), name.encode(), code)))
-        draft.replace(file)
-
-
-def _digest(about: Any) -> str:
-    return SUM(repr(about).encode()).hexdigest()[:16]
+def _sum(data: bytes) -> bytes:
+    return hashlib.sha256(data).hexdigest().encode()
 
 
 @cache
 def _compiler() -> tuple[Any, ...]:
-    """What the code depends on besides the sources: who compiles, and for which GPU."""
+    """What the code depends on besides the sources: who compiles, for which GPU, and whether the driver will take it."""
     from importlib.metadata import PackageNotFoundError, version
 
-    versions = [sys.version_info[:2], version("numba")]
+    from . import driver
+
+    versions = [sys.version_info[:2], version("numba"), driver.version()]
     with suppress(PackageNotFoundError):
         versions.append(version("numba-cuda"))
     return (*versions, tuple(module().get_current_device().compute_capability))

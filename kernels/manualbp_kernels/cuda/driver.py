@@ -44,6 +44,13 @@ def _copier() -> Any:
     return ctypes.CDLL(NAME)
 
 
+def version() -> int:
+    """Of the driver, as 1000 × major + 10 × minor of CUDA."""
+    number = ctypes.c_int()
+    _check(_driver().cuDriverGetVersion(ctypes.byref(number)), "while the driver was asked for its version")
+    return number.value
+
+
 def _check(code: int, doing: str) -> None:
     if code:
         said = ctypes.c_char_p()
