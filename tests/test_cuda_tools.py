@@ -6,7 +6,7 @@ pytest.importorskip("bench", reason="the benchmarks are in the checkout only")
 
 from bench import works
 from bench.cuda.assemble import Assembled
-from bench.cuda.roofline import A100, GPUS, H100, LIMITS, cycles, resident_blocks, seconds, wave_share
+from bench.cuda.roofline import A100, GPUS, H100, LIMITS, cycles, even_share, resident_blocks, seconds
 from bench.cuda.sass import parse
 from bench.engines import REFERENCE, compared, load, prepare
 from bench.turns import disagreement
@@ -82,8 +82,8 @@ def test_what_limits_a_loop():
     assert (on_a100.multiply_adds, on_a100.issue, on_a100.shared, on_a100.l2) == (16, 16, 64, 0)
     assert on_a100.share == 0.25  # 16 bytes from shared memory for two multiply-adds are far too many
     assert on_h100.share == 0.125
-    assert wave_share(1024, 216) == 1024 / 1080
-    assert wave_share(216, 216) == 1
+    assert even_share(1024, 108) == 1024 / 1080  # one of 108 multiprocessors has ten blocks
+    assert even_share(216, 108) == 1
 
 
 def test_roofline():

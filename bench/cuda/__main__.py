@@ -77,6 +77,7 @@ def grids(wanted: re.Pattern[str]) -> Iterator[Launch]:
     launches = chain(
         *(case(name, dtype) for name, dtype in product(filter(wanted.search, KERNELS), ("float32", "float64"))),
         *(step_launches(work) for work in STEPS if not wanted.pattern),
+        *([tiles(work)[2]] for work in PRODUCTS if wanted.search("matmul_nn")),
     )
     seen = set()
     for launch in launches:

@@ -15,12 +15,13 @@ from ..units import digits, duration
 from . import assemble
 from .assemble import Assembled, Capability
 from .record import blocks, threads
-from .roofline import GPUS, LIMITS, WARP, cycles, resident_blocks, seconds, wave_share
+from .roofline import GPUS, LIMITS, WARP, cycles, even_share, resident_blocks, seconds
 
 BEGIN, END = "<!-- computed -->", "<!-- /computed -->"
 READ = (8, 0)  # the capability whose code the table shows
 WARPS = 16  # resident ones that a kernel is meant to have: enough to hide the latency of memory
 FEWER = {"recurrent": 8, "gemm": 8}  # … by file, where one or two blocks with many registers are meant
+FEWEST = {(7, 5): 4}  # … of those by capability: 64 KiB of shared memory hold one or three; each scheduler has a warp then
 
 
 class Compiled(NamedTuple):
@@ -49,12 +50,17 @@ def problems(compiled: Compiled) -> list[str]:
         if kernel.local_in_loops:
             found.append(f"{own}: local memory in a loop")
         warps = compiled.resident_warps(capability)
-        meant = FEWER.get(compiled.grid.partition(".")[0], WARPS)
+        meant = meant_warps(compiled.grid.partition(".")[0], capability)
         if warps < meant:
             found.append(
                 f"{own}: {warps} resident warps, {meant} are meant ({kernel.registers} registers, {kernel.shared} bytes)"
             )
     return found
+
+
+def meant_warps(file: str, capability: Capability) -> int:
+    """How many resident warps the kernels of a file are meant to have."""
+    return FEWEST.get(capability, FEWER[file]) if file in FEWER else WARPS
 
 
 def kernel_table(everything: Sequence[Compiled]) -> str:
@@ -89,18 +95,19 @@ def _bytes(count: float) -> str:
 def product_table(everything: Sequence[Compiled], launches: Sequence[tuple[str, int, Launch]]) -> str:
     """What the inner loop's limits allow the launches (title, operations, launch) of a product tile."""
     found = {(c.grid, c.size): c for c in everything}
-    head = ["product", "on", "multiply-adds", "issue", "shared memory", "L2", "full waves", "of the peak", "that is", "time"]
+    head = ["product", "on", "multiply-adds", "issue", "shared memory", "L2", "evenly shared", "of the peak", "that is", "time"]
     rows = []
     for title, operations, launch in launches:
         for gpu in GPUS:
             kernel = found[launch.grid.name, 4].made[gpu.capability]
-            held = resident_blocks(kernel, threads(launch), LIMITS[gpu.capability])
+            most = -(-blocks(launch) // gpu.processors)
+            held = min(most, resident_blocks(kernel, threads(launch), LIMITS[gpu.capability]))
             loop = cycles(kernel.code.hot, gpu, held, threads(launch))
-            waves = wave_share(blocks(launch), held * gpu.processors)
-            reached = loop.share * waves * gpu.peak()
+            even = even_share(blocks(launch), gpu.processors)
+            reached = loop.share * even * gpu.peak()
             limits = [_percent(limit / loop.total) for limit in loop[:4]]
             rows.append([
-                title, gpu.name, *limits, _percent(waves), f"**{_percent(loop.share * waves)}**",
+                title, gpu.name, *limits, _percent(even), f"**{_percent(loop.share * even)}**",
                 f"{reached / 1e12:.1f} TFLOP/s", duration(operations / reached),
             ])  # fmt: skip
     return table(head, rows)

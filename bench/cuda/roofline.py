@@ -101,9 +101,9 @@ def cycles(loop: Loop, gpu: GPU, blocks: int, threads: int, size: int = 4) -> Cy
     )
 
 
-def wave_share(blocks: int, at_once: int) -> float:
-    """How full the multiprocessors are on average, when ``blocks`` equal ones run ``at_once`` at a time."""
-    return blocks / (math.ceil(blocks / at_once) * at_once)
+def even_share(blocks: int, processors: int) -> float:
+    """What a multiprocessor has to do on average, as a share of the most that one has: its blocks share its arithmetic."""
+    return blocks / (math.ceil(blocks / processors) * processors)
 
 
 def seconds(operations: float, bytes_moved: float, peak: float, bandwidth: float) -> float:
