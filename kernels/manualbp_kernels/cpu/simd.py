@@ -412,9 +412,16 @@ class Emitter:
         following = [b.add(p, self.constant(1)), *body(p, carried)]
         for phi, value in zip([p, *carried], following, strict=True):
             phi.add_incoming(value, block)
-        b.cbranch(b.icmp_signed("<", following[0], count), block, end)
+        self._keep_rolled(b.cbranch(b.icmp_signed("<", following[0], count), block, end))
         b.position_at_end(end)
         return following[1:]
+
+    def _keep_rolled(self, branch: Any) -> None:
+        """Two rounds in one would need more registers than there are."""
+        module = self.builder.module
+        loop = module.add_metadata([module.add_metadata(["llvm.loop.unroll.disable"])])
+        loop.operands = (loop, *loop.operands)  # it is known by naming itself
+        branch.set_metadata("llvm.loop", loop)
 
     def _repeat(self, scalar: Any, kind: Any) -> Any:
         nothing = self.ir.Constant(kind, self.ir.Undefined)
