@@ -12,6 +12,7 @@ from .kernel import kernel
 
 FEW = 4  # rows of C up to which a product is bound by reading B once, and packing it would read it twice
 SHORT = 8  # numbers in a row of which vectors cannot be made
+NEAR = 1 << 12  # numbers of C that stay near while several outer products are added
 GRAIN = 32  # columns that stay together when they are shared out: then the same ones are ends of rows for any number of threads
 TINIEST = 1 << 9  # multiplications up to which sums one by one are done before vectors have been set up
 
@@ -68,6 +69,15 @@ def scale(C, beta):
 
 
 @jit
+def rows_of(a):
+    """How many rows lie along all axes but the last. (A quotient of sizes takes longer than a tiny product.)"""
+    rows = 1
+    for axis in range(a.ndim - 1):
+        rows *= a.shape[axis]
+    return rows
+
+
+@jit
 def begin(C, beta):
     """What the sums of a product start from: nothing, or C times β."""
     if beta == 0:
@@ -78,8 +88,7 @@ def begin(C, beta):
 
 @matmul_nn.cpu
 def matmul_nn_cpu(C, A, B, beta):
-    n, k = C.shape[-1], A.shape[-1]
-    m = C.size // n
+    m, n, k = rows_of(C), C.shape[-1], A.shape[-1]
     c, a, b = flat(C), flat(A), flat(B)
     if beta == 0 and m * n * k <= TINIEST:
         put_sums(c, a, b, m, n, k)
@@ -112,15 +121,14 @@ def matmul_tn_cpu(C, A, B, beta):
     if m * n * k <= TINIEST:
         if start == ZERO:
             c[:] = 0
-        add_sums(c, a, b, k, m, n)
+        add_outer_products(c, a, b, k, m, n)
     else:
         product(m, n, k, c, n, a, 1, m, b, n, 1, start, c)
 
 
 @linear.cpu
 def linear_cpu(y, x, W, b):
-    n, k = y.shape[-1], x.shape[-1]
-    m = y.size // n
+    m, n, k = rows_of(y), y.shape[-1], x.shape[-1]
     c, a, w = flat(y), flat(x), flat(W)
     start, bias = (ZERO, c) if b is None else (COLUMN_BIAS, b)
     if m * n * k <= TINIEST:
@@ -133,17 +141,48 @@ def linear_cpu(y, x, W, b):
 
 @linear_backward_weights.cpu
 def linear_backward_weights_cpu(dW, db, dy, x):
-    n, k = dy.shape[-1], x.shape[-1]
-    m = x.size // k
+    m, n, k = rows_of(x), dy.shape[-1], x.shape[-1]
     dw, d, a = flat(dW), flat(dy), flat(x)
     if db is not None:
-        add_row_sums(db, d)
-    if m * n * k <= TINIEST and m > 1 and k < SHORT:
-        add_sums(dw, d, a, m, n, k)
-    elif m * n * k <= TINIEST or m <= FEW:
+        add_row_sums(db, d, m)
+    if m * n * k <= TINIEST or m <= FEW:
         add_outer_products(dw, d, a, m, n, k)
     else:
         product(n, k, m, dw, k, d, 1, n, a, k, 1, OUTPUT, dw)
+
+
+@jit
+def put_sums(C, A, B, m, n, k):
+    """C[i,j] = Σ_p A[i,p] B[p,j]: sum by sum, or all of a row side by side where they are many and short."""
+    if not 0 < k < n:
+        for i in range(m):
+            for j in range(n):
+                s = C.dtype.type(0)
+                for p in range(k):
+                    s += A[i * k + p] * B[p * n + j]
+                C[i * n + j] = s
+        return
+    for i in range(m):
+        to, a = i * n, A[i * k]
+        for j in range(n):
+            C[to + j] = a * B[j]
+        for p in range(1, k):
+            a, of = A[i * k + p], p * n
+            for j in range(n):
+                C[to + j] += a * B[of + j]
+
+
+@jit
+def add_outer_products(C, A, B, m, n, k):
+    """C[i,j] += Σ_p A[p,i] B[p,j] for few p, or a small C."""
+    if m > 1 and k < SHORT:
+        add_sums(C, A, B, m, n, k)
+    elif n * k <= NEAR:
+        add_near_outer_products(C, A, B, m, n, k)
+    elif n * k < PARALLEL_PASS or num_threads() == 1:
+        add_outer_rows(C, A, B, m, n, k, 0, n)
+    else:
+        parallel_add_outer_rows(C, A, B, m, n, k)
 
 
 @jit
@@ -160,28 +199,18 @@ def add_sums(C, A, B, m, n, k):
 
 
 @jit
-def put_sums(C, A, B, m, n, k):
-    """C[i,j] = Σ_p A[i,p] B[p,j], each sum by itself."""
-    for i in range(m):
-        for j in range(n):
-            s = C.dtype.type(0)
-            for p in range(k):
-                s += A[i * k + p] * B[p * n + j]
-            C[i * n + j] = s
-
-
-@jit
-def add_outer_products(C, A, B, m, n, k):
-    """C[i,j] += Σ_p A[p,i] B[p,j] for few p: a row of C, and rows of B added to it."""
-    if n * k < PARALLEL_PASS or num_threads() == 1:
-        add_outer_rows(C, A, B, m, n, k, 0, n)
-    else:
-        parallel_add_outer_rows(C, A, B, m, n, k)
+def add_near_outer_products(C, A, B, m, n, k):
+    """``add_outer_products``, one after the other."""
+    for p in range(m):
+        for i in range(n):
+            a, to, of = A[p * n + i], i * k, p * k
+            for j in range(k):
+                C[to + j] += a * B[of + j]
 
 
 @jit
 def add_outer_rows(C, A, B, m, n, k, first, last):
-    """``add_outer_products`` of the rows first ≤ i < last of C."""
+    """``add_outer_products`` of the rows first ≤ i < last of C: a row of C, and rows of B added to it."""
     for i in range(first, last):
         c = C[i * k : (i + 1) * k]
         for p in range(m):
@@ -199,13 +228,22 @@ def parallel_add_outer_rows(C, A, B, m, n, k):
 
 @jit
 def put_dots(C, A, B, m, n, k, start, bias):
-    """C[i,j] = s + Σ_p A[i,p] B[j,p], each sum by itself."""
+    """C[i,j] = s + Σ_p A[i,p] B[j,p]: sum by sum, or all of a row side by side where they are many and short."""
     for i in range(m):
+        to, of = i * n, i * k
+        if n <= 2 * k:
+            for j in range(n):
+                s = bias[j] if start == COLUMN_BIAS else C.dtype.type(0)
+                for p in range(k):
+                    s += A[of + p] * B[j * k + p]
+                C[to + j] = s
+            continue
         for j in range(n):
-            s = bias[j] if start == COLUMN_BIAS else C.dtype.type(0)
-            for p in range(k):
-                s += A[i * k + p] * B[j * k + p]
-            C[i * n + j] = s
+            C[to + j] = bias[j] if start == COLUMN_BIAS else C.dtype.type(0)
+        for p in range(k):
+            a = A[of + p]
+            for j in range(n):
+                C[to + j] += a * B[j * k + p]
 
 
 @jit
@@ -275,33 +313,32 @@ def add_rows(C, A, B, m, n, k, start, first, last):
 
 
 @jit
-def add_columns(s, A, first, last):
+def add_columns(s, A, rows, first, last):
     """s[j] += Σ_i A[i,j] for the columns first ≤ j < last of a flat array whose rows are as long as s."""
     n = len(s)
-    s = s[first:last]
-    for i in range(A.size // n):
-        row = A[i * n + first : i * n + last]
-        for j in range(len(s)):
-            s[j] += row[j]
+    for i in range(rows):
+        of = i * n
+        for j in range(first, last):
+            s[j] += A[of + j]
 
 
 @jit(parallel=True)
-def parallel_add_columns(s, A):
+def parallel_add_columns(s, A, rows):
     threads = num_threads()
     for t in prange(threads):
-        add_columns(s, A, t * len(s) // threads, (t + 1) * len(s) // threads)
+        add_columns(s, A, rows, t * len(s) // threads, (t + 1) * len(s) // threads)
 
 
 @jit
-def add_row_sums(s, A):
+def add_row_sums(s, A, rows):
     """s[j] += Σ_i A[i,j] for a flat array whose rows are as long as s."""
     if A.size >= PARALLEL_PASS and num_threads() > 1:
-        parallel_add_columns(s, A)
+        parallel_add_columns(s, A, rows)
     else:
-        add_columns(s, A, 0, len(s))
+        add_columns(s, A, rows, 0, len(s))
 
 
 @sum_rows.cpu
 def sum_rows_cpu(s, A, beta):
     scale(s, beta)
-    add_row_sums(s, flat(A))
+    add_row_sums(s, flat(A), rows_of(A))

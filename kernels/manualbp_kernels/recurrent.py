@@ -122,28 +122,24 @@ def step(s, T, reverse):
 
 @jit
 def laid_out(W, turned, N):
-    """W, or Wᵀ if ``turned``, as every step of N samples reads it: in panels, or row after row if there is little to do."""
+    """W, or Wᵀ if ``turned``, as every step of N samples reads it: in panels, or as it is if there is little to do."""
     n, k = W.shape
     if not turned:
         n, k = k, n
     row, step = (1, k) if turned else (n, 1)
     w, panel = flat(W), panel_of(n, lanes(W))
-    tiny = N * n * k <= TINIEST
-    weights = np.empty(n * k if tiny else packed_size(k, n, panel) + panel, W.dtype)
-    if not tiny:
-        pack(weights, aligned(weights), panel, w, 0, row, step, k, n)
-        return weights
-    for p in range(k):
-        for j in range(n):
-            weights[p * n + j] = w[p * row + j * step]
+    if N * n * k <= TINIEST:
+        return w
+    weights = np.empty(packed_size(k, n, panel) + panel, W.dtype)
+    pack(weights, aligned(weights), panel, w, 0, row, step, k, n)
     return weights
 
 
 @jit
 def product_tables(rows, n, k, weights):
-    """The tables of ``add_product``, the same for every step; nothing if the weights lie row after row."""
+    """The tables of ``add_product``, the same for every step; nothing if the weights are not in panels."""
     if len(weights) == n * k:
-        return np.empty(0, np.int64)
+        return weights[:0].view(np.int64)  # what ``np.empty(0)`` takes is longer than a tiny step
     tables = np.empty(rows + 2 * k, np.int64)
     fill_steps(tables[:rows], k)
     fill_steps(tables[rows : rows + k], 1)
@@ -152,7 +148,7 @@ def product_tables(rows, n, k, weights):
 
 
 @jit
-def add_product(C, c0, n, A, a0, k, weights, tables, rows):
+def add_product(C, c0, n, A, a0, k, weights, turned, tables, rows):
     """C += A B for ``rows`` rows of C (n numbers each) and A (k numbers each), B as ``laid_out`` has it."""
     c, a = flat(C), flat(A)
     if len(tables):
@@ -161,12 +157,13 @@ def add_product(C, c0, n, A, a0, k, weights, tables, rows):
             weights, aligned(weights), k + 1, tables[rows + k :], OUTPUT, weights, 0,
         )  # fmt: skip
         return
+    row, step = (1, k) if turned else (n, 1)
     for r in range(rows):
         to, of = (c0 + r) * n, (a0 + r) * k
         for j in range(n):
             s = c[to + j]
             for p in range(k):
-                s += a[of + p] * weights[p * n + j]
+                s += a[of + p] * weights[p * row + j * step]
             c[to + j] = s
 
 
@@ -191,7 +188,7 @@ def rnn_rows(h, z, weights, b, relu, reverse, first, last):
         for n in range(first, last):
             for k in range(H):
                 h[after, n, k] = z[t, n, k] + b[k]
-        add_product(h, after * N + first, H, h, before * N + first, H, weights, tables, last - first)
+        add_product(h, after * N + first, H, h, before * N + first, H, weights, True, tables, last - first)
         for n in range(first, last):
             a = h[after, n]
             for k in range(H):
@@ -228,7 +225,7 @@ def rnn_backward_rows(dz, dh0, dy, h, weights, relu, reverse, first, last):
                 slope = (one if y[k] > zero else zero) if relu else one - y[k] * y[k]
                 d[k] = (delta[k] + carried[k]) * slope
                 carried[k] = zero
-        add_product(dh0, first, H, dz, t * N + first, H, weights, tables, last - first)
+        add_product(dh0, first, H, dz, t * N + first, H, weights, False, tables, last - first)
 
 
 @jit(parallel=True)
@@ -258,7 +255,7 @@ def lstm_rows(h, c, gates, z, weights, b, reverse, first, last):
         for n in range(first, last):
             for k in range(4 * H):
                 gates[t, n, k] = z[t, n, k] + b[k]
-        add_product(gates, t * N + first, 4 * H, h, before * N + first, H, weights, tables, last - first)
+        add_product(gates, t * N + first, 4 * H, h, before * N + first, H, weights, True, tables, last - first)
         for n in range(first, last):
             a, c_before, c_after, y = gates[t, n], c[before, n], c[after, n], h[after, n]
             i, f, g, o = a[:H], a[H : 2 * H], a[2 * H : 3 * H], a[3 * H :]
@@ -323,7 +320,7 @@ def lstm_backward_rows(dz, dh0, dc0, dy, c, gates, weights, reverse, first, last
                 dc_n[k] *= f[k]
             for k in range(H):
                 dh_n[k] = zero
-        add_product(dh0, first, H, dz, t * N + first, 4 * H, weights, tables, last - first)
+        add_product(dh0, first, H, dz, t * N + first, 4 * H, weights, False, tables, last - first)
 
 
 @jit(parallel=True)
@@ -355,7 +352,7 @@ def gru_rows(h, gates, inner, z, weights, b, reverse, first, last):
         for n in range(last - first):
             for k in range(3 * H):
                 sums[n, k] = b[k]
-        add_product(sums, 0, 3 * H, h, before * N + first, H, weights, tables, last - first)
+        add_product(sums, 0, 3 * H, h, before * N + first, H, weights, True, tables, last - first)
         for n in range(first, last):
             a, x, gate, a_n, h_before, y = sums[n - first], z[t, n], gates[t, n], inner[t, n], h[before, n], h[after, n]
             r, u, m, an, xn = gate[:H], gate[H : 2 * H], gate[2 * H :], a[2 * H :], x[2 * H :]
@@ -414,7 +411,7 @@ def gru_backward_rows(dz, da, dh0, dy, h, gates, inner, weights, reverse, first,
                 dzr[k], dzu[k], dzn[k] = dr, du, dn
                 dar[k], dau[k], dan[k] = dr, du, dn * r[k]
                 dh_n[k] = dh * u[k]
-        add_product(dh0, first, H, da, t * N + first, 3 * H, weights, tables, last - first)
+        add_product(dh0, first, H, da, t * N + first, 3 * H, weights, False, tables, last - first)
 
 
 @jit(parallel=True)

@@ -52,6 +52,7 @@ class Jit:
         import numba
 
         from . import scalar  # noqa: F401  (teaches Numba `like`)
+        from .borrow import KernelCompiler
 
         _import_names(self.function.__globals__)  # even if it has none: a callee's code on disk may need them
         compiled = numba.njit(
@@ -61,6 +62,7 @@ class Jit:
             nogil=True,
             parallel=self.parallel,
             no_cfunc_wrapper=True,
+            pipeline_class=KernelCompiler,
         )
         if not numba.config.DISABLE_JIT:
             _one_version(compiled)
