@@ -283,7 +283,7 @@ LOOPS = _of(
      "if True:\n            c[:] = 0\n        add_outer", "a product that forgets β"),
     ("matmul.py", "linear_backward_weights", "s[j] += A[of + j]", "s[j] = A[of + j]",
      "the bias gradient is that of the last sample"),
-    ("matmul.py", "sum_rows", "for i in range(A.size // n):", "for i in range(1, A.size // n):", "the first row is not summed"),
+    ("matmul.py", "sum_rows", "for i in range(rows):", "for i in range(1, rows):", "the first row is not summed"),
     ("cpu/gemm.py", "matmul_nn", "for j in range(0, n, panel):\n        last = 0",
      "for j in range(0, n - n % panel, panel):\n        last = 0",
      "a last panel that is not full is not computed"),
