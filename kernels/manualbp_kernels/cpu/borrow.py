@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba.core import ir, types
+from numba.core import ir
 from numba.core.compiler import Compiler
 from numba.core.compiler_machinery import FunctionPass, register_pass
 from numba.core.typed_passes import NopythonTypeInference
+from numba.core.types.containers import BaseTuple
+from numba.core.types.misc import EllipsisType, NoneType, SliceLiteral, SliceType
+from numba.core.types.scalars import Integer
 
 from .flat import flat
 
@@ -72,6 +75,6 @@ def _is_view(value: Any, state: Any) -> bool:
 
 def _is_basic(index: Any) -> bool:
     """Whether it makes a view; an index that is an array makes a copy."""
-    if isinstance(index, types.BaseTuple):
+    if isinstance(index, BaseTuple):
         return all(map(_is_basic, index))
-    return isinstance(index, (types.Integer, types.SliceType, types.SliceLiteral, types.EllipsisType, types.NoneType))
+    return isinstance(index, (Integer, SliceType, SliceLiteral, EllipsisType, NoneType))
