@@ -314,19 +314,27 @@ def add_rows(C, A, B, m, n, k, start, first, last):
 
 @jit
 def add_columns(s, A, rows, first, last):
-    """s[j] += Σ_i A[i,j] for the columns first ≤ j < last of a flat array whose rows are as long as s."""
-    n = len(s)
-    for i in range(rows):
+    """s[j] += Σ_i A[i,j] for the columns first ≤ j < last of a flat array whose rows are as long as s: four rows at a time."""
+    n, part = len(s), s[first:last]
+    whole = rows - rows % 4
+    for i in range(0, whole, 4):
         of = i * n
-        for j in range(first, last):
-            s[j] += A[of + j]
+        a0, a1 = A[of + first : of + last], A[of + n + first : of + n + last]
+        a2, a3 = A[of + 2 * n + first : of + 2 * n + last], A[of + 3 * n + first : of + 3 * n + last]
+        for j in range(len(part)):
+            part[j] = part[j] + a0[j] + a1[j] + a2[j] + a3[j]
+    for i in range(whole, rows):
+        a0 = A[i * n + first : i * n + last]
+        for j in range(len(part)):
+            part[j] += a0[j]
 
 
 @jit(parallel=True)
 def parallel_add_columns(s, A, rows):
     threads = num_threads()
+    share = -(-len(s) // (threads * GRAIN)) * GRAIN
     for t in prange(threads):
-        add_columns(s, A, rows, t * len(s) // threads, (t + 1) * len(s) // threads)
+        add_columns(s, A, rows, min(len(s), t * share), min(len(s), (t + 1) * share))
 
 
 @jit

@@ -391,26 +391,23 @@ def gru_backward_rows(dz, da, dh0, dy, h, gates, inner, weights, reverse, first,
     for s in range(T - 1, -1, -1):
         t, before, _ = step(s, T, reverse)
         for n in range(first, last):
-            gate, d, e, delta, dh_n, a_n, h_before = (
-                gates[t, n],
-                dz[t, n],
-                da[t, n],
-                dy[t, n],
-                dh0[n],
-                inner[t, n],
-                h[before, n],
-            )
-            r, u, m = gate[:H], gate[H : 2 * H], gate[2 * H :]
-            dzr, dzu, dzn = d[:H], d[H : 2 * H], d[2 * H :]
-            dar, dau, dan = e[:H], e[H : 2 * H], e[2 * H :]
+            gate, d, e, delta, dh_n = gates[t, n], dz[t, n], da[t, n], dy[t, n], dh0[n]
+            r, u, m, a_n, h_before = gate[:H], gate[H : 2 * H], gate[2 * H :], inner[t, n], h[before, n]
+            dr, du, dn, da_n = d[:H], d[H : 2 * H], d[2 * H :], e[2 * H :]
             for k in range(H):
-                dh = delta[k] + dh_n[k]
-                dn = dh * (one - u[k]) * (one - m[k] * m[k])
-                du = dh * (h_before[k] - m[k]) * u[k] * (one - u[k])
-                dr = dn * a_n[k] * r[k] * (one - r[k])
-                dzr[k], dzu[k], dzn[k] = dr, du, dn
-                dar[k], dau[k], dan[k] = dr, du, dn * r[k]
-                dh_n[k] = dh * u[k]
+                dh_n[k] += delta[k]
+            for k in range(H):
+                dn[k] = dh_n[k] * (one - u[k]) * (one - m[k] * m[k])
+            for k in range(H):
+                du[k] = dh_n[k] * (h_before[k] - m[k]) * u[k] * (one - u[k])
+            for k in range(H):
+                dr[k] = dn[k] * a_n[k] * r[k] * (one - r[k])
+            for k in range(2 * H):
+                e[k] = d[k]
+            for k in range(H):
+                da_n[k] = dn[k] * r[k]
+            for k in range(H):
+                dh_n[k] *= u[k]
         add_product(dh0, first, H, da, t * N + first, 3 * H, weights, False, tables, last - first)
 
 
