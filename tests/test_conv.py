@@ -139,7 +139,11 @@ GEOMETRIES = {
     "depthwise": mb.Conv2d(24, 24, 3, padding=1, groups=24),
     "depthwise with strides": mb.Conv2d(24, 24, 3, 2, 1, groups=24),
     "groups": mb.Conv2d(24, 12, 3, padding=1, groups=3),
+    "groups of many filters": mb.Conv2d(12, 48, 3, padding=1, groups=3),
     "strides": mb.Conv2d(8, 20, 3, 2, 1),
+    "groups with strides": mb.Conv2d(12, 15, 3, (1, 2), 1, groups=3),
+    "few windows": mb.Conv2d(8, 16, (18, 17)),
+    "many taps": mb.Conv2d(70, 16, 3, padding=2, dilation=2),
     "many channels": mb.Conv2d(70, 9, 3, padding=1),
     "more padding than reach": mb.Conv2d(4, 20, 2, padding=3),
 }

@@ -4,20 +4,23 @@ Written as matrices a convolution is the product W x̃ of K = C/g·kh·kw patch 
 δ x̃ᵀ and Wᵀ δ. The patches are never written out: with zeros around the image, row (c,i,j) of x̃ is the image itself read
 from tap (i,j) of channel c on, and the tile of ``gemm.py`` takes where its rows begin from a table: see ``cpu/patches.py``.
 The input's gradient is the same thing: δ with zeros around it, the filters turned by 180°, which is one more table.
-Only strides need more: their patches are written out, image by image.
+With many filters the product is computed as its transpose, x̃ᵀ Wᵀ: then pixels have a table too, so that windows may lie
+any steps apart, and none is computed that no output needs. Only two things write patches out, image by image: the input's
+gradient if there are strides, and groups of one filter with strides.
 """
 
 import numpy as np
 
 from .cpu.gemm import (
+    COLUMN_BIAS,
     KC,
+    MC,
     OUTPUT,
     PARALLEL_WORK,
     ROW_BIAS,
     ZERO,
     block,
     even_share,
-    first_row,
     gemm,
     pack,
     packed_size,
@@ -37,12 +40,12 @@ from .cpu.patches import (
     zeros_around,
 )  # fmt: skip
 from .cpu.pointwise import PARALLEL_PASS, sum_of
-from .cpu.simd import ROWS, lanes
+from .cpu.simd import lanes, transpose
 from .kernel import kernel
 from .matmul import scale
 from .window import flat, fold, unfold
 
-FEW_IMAGES = 4  # images from which on it pays to lay out filters anew
+FEW_IMAGES = 4  # images from which on it pays to lay the filters out in panels
 
 
 @kernel
@@ -105,6 +108,81 @@ def slide(y, x, W, rows, steps, start, bias, window, share):
 
     ``rows`` are those of one group; the next group's weights lie behind its own.
     """
+    filters, strided = len(rows), window[2] != 1 or window[3] != 1
+    full_vectors = 4 * filters >= 3 * -(-filters // lanes(x)) * lanes(x)  # mostly
+    if filters > 1 and (strided or (full_vectors and len(x) >= FEW_IMAGES)):
+        slide_pixels(y, x, W, rows, steps, start, bias, window, share)
+    else:
+        slide_filters(y, x, W, rows, steps, start, bias, window, share)
+
+
+@jit
+def slide_pixels(y, x, W, rows, steps, start, bias, window, share):
+    """``slide`` as yᵀ = x̃ᵀ Wᵀ: the rows of the product are pixels, any steps apart, and none is computed in vain."""
+    (O, Ho, Wo), (H, width) = y.shape[1:], x.shape[2:]
+    first_image, last_image, first, last = share[0], share[1], share[2], share[3]
+    P, Og, columns = Ho * Wo, len(rows), last - first
+    groups = O // Og
+    C = x.shape[1] // groups
+    Hp, Wp = padded_size(x, window, Ho, Wo)
+    taps, pixels = tap_table(C, window, Hp, Wp), pixel_table(window, Wp, Ho, Wo)
+    whole = Hp == H and Wp == width  # nothing around the image
+    out, image, flat_bias = y.ravel(), x.ravel(), bias.ravel()
+    padded = image if whole else zeros_around(C, Hp, Wp, x)
+    K, panel = len(taps), panel_of(columns, lanes(x))
+    depths, several = even_share(K, KC), even_share(P, MC)
+    weights, group_size = filter_panels(W.ravel(), groups, W.size // groups, rows[first:last], steps, panel)
+    steps = multiples(K, panel)
+    sums = np.empty(several * columns, x.dtype)
+    for n in range(first_image, last_image):
+        for g in range(groups):
+            of, to = (n * groups + g) * C * H * width, (n * O + g * Og + first) * P
+            if not whole:
+                pad(padded, image, of, C, H, width, window, Hp, Wp)
+                of = 0
+            for p in range(0, P, several):
+                some = pixels[p : p + several]
+                for k in range(0, K, depths):
+                    begin = OUTPUT if k > 0 else ZERO if start == ZERO else COLUMN_BIAS
+                    block(
+                        len(some), columns, min(depths, K - k), panel, sums, 0, columns, padded, of, some, taps[k:],
+                        weights, g * group_size + k * panel, K, steps, begin, flat_bias, g * Og + first,
+                    )  # fmt: skip
+                put_turned(out, to + p, P, sums, len(some), columns)
+
+
+@jit
+def filter_panels(W, groups, group_size, rows, steps, panel):
+    """The weights W[g·group_size + rows[j] + steps[k]], row k and column j, in panels; and how many lie in a group's."""
+    K, size = len(steps), -(-len(rows) // panel) * panel * len(steps)
+    panels = np.empty(groups * size, W.dtype)
+    for g in range(groups):
+        for j in range(len(rows)):
+            to, of = g * size + j // panel * panel * K + j % panel, g * group_size + rows[j]
+            for k in range(K):
+                panels[to + k * panel] = W[of + steps[k]]
+    return panels, size
+
+
+@jit
+def put_turned(y, y0, y_step, sums, rows, columns):
+    """y[y0 + j·y_step + i] = sums[i·columns + j], square by square; the last square begins where it ends with the rows."""
+    width = lanes(y)
+    if rows < width:
+        for j in range(columns):
+            for i in range(rows):
+                y[y0 + j * y_step + i] = sums[i * columns + j]
+        return
+    for j in range(0, columns, width):
+        for i in range(0, rows, width):
+            i = min(i, rows - width)
+            to, of = y0 + j * y_step + i, i * columns + j
+            transpose(y, to, y_step, sums, of, columns, width, min(width, columns - j))
+
+
+@jit
+def slide_filters(y, x, W, rows, steps, start, bias, window, share):
+    """``slide`` as y = W x̃: the rows of the product are filters. A group of one filter may have strides."""
     (O, Ho, Wo), (H, width) = y.shape[1:], x.shape[2:]
     first_image, last_image, first, last = share[0], share[1], share[2], share[3]
     P, Og = Ho * Wo, len(rows)
@@ -125,9 +203,6 @@ def slide(y, x, W, rows, steps, start, bias, window, share):
     offsets = multiples(len(taps), P) if strided else taps
     panel, depths = panel_of(columns, lanes(x)), even_share(len(taps), KC)
     rows, group_size = rows[first:last], W.size // groups
-    if last_image - first_image >= FEW_IMAGES and Og > 1:  # worth laying the filters out as the tiles read them
-        weights, rows, steps = filter_panels(weights, groups, group_size, rows, steps)
-        group_size = len(weights) // groups
     for n in range(first_image, last_image):
         for g in range(groups):
             of, to = (n * groups + g) * C * H * width, (n * O + g * Og + first) * P
@@ -152,24 +227,6 @@ def slide(y, x, W, rows, steps, start, bias, window, share):
             if pitch != Wo:
                 for o in range(last - first):
                     crop(out, to + o * P, Wo, sums, o * columns, pitch, Ho)
-
-
-@jit
-def filter_panels(W, groups, group_size, rows, steps):
-    """The weights W[g·group_size + rows[i] + steps[k]] in panels as tall as the tiles of ``block``, and tables for them."""
-    m, K = len(rows), len(steps)
-    tiles = -(-m // ROWS)
-    panels, starts = np.empty(groups * tiles * ROWS * K, W.dtype), np.empty(m, np.int64)
-    for t in range(tiles):
-        first = first_row(t, tiles, m)
-        for i in range(first, first_row(t + 1, tiles, m)):
-            starts[i] = t * ROWS * K + i - first
-    for g in range(groups):
-        for i in range(m):
-            to, of = g * tiles * ROWS * K + starts[i], g * group_size + rows[i]
-            for k in range(K):
-                panels[to + k * ROWS] = W[of + steps[k]]
-    return panels, starts, multiples(K, ROWS)
 
 
 @jit

@@ -291,6 +291,8 @@ LOOPS = _of(
     ("cpu/patches.py", "conv2d", "(c * Hp + i * dh) * Wp + j * dw", "(c * Hp + i * dh) * Wp + j",
      "taps lie side by side whatever the "
      "dilation"),
+    ("conv.py", "conv2d", "panels[to + k * panel] = W[of + steps[k]]", "panels[to + k * panel] = W[of + steps[0]]",
+     "laid out in panels, a filter is its first weight all over"),
     ("conv.py", "conv2d", "for k in range(whole, K):", "for k in range(whole, K - 1):",
      "depthwise, three taps at a time, and the last of those left over is not added"),
     ("cpu/patches.py", "conv2d", "for w in range(0, width, step):", "for w in range(0, width - width % step, step):",
