@@ -52,10 +52,13 @@ def test_the_same_bits_for_any_number_of_threads():
     assert same(results[0], results[2])
 
 
+SIZES = [(1, 301, 523), (3, 1000, 131), (70, 133, 129), (331, 65, 100), (530, 257, 257), (2003, 3, 131), (6502, 1, 33)]
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize(("m", "n", "k"), [(1, 301, 523), (3, 1000, 131), (70, 133, 129), (331, 65, 100), (530, 257, 257)])
+@pytest.mark.parametrize(("m", "n", "k"), SIZES)
 def test_products_have_the_same_bits_for_any_number_of_threads(m, n, k, dtype):
-    """Few rows and many, none a multiple of anything: each share has ragged ends of its own."""
+    """Few rows or columns and many, none a multiple of anything: each share has ragged ends of its own."""
     rng = np.random.default_rng(0)
     x, W, b = (rng.standard_normal(shape).astype(dtype) for shape in ((m, k), (n, k), (n,)))
     results = []

@@ -13,7 +13,7 @@ from .kernel import kernel
 FEW = 4  # rows of C up to which a product is bound by reading B once, and packing it would read it twice
 SHORT = 8  # numbers in a row of which vectors cannot be made
 NEAR = 1 << 12  # numbers of C that stay near while several outer products are added
-GRAIN = 32  # columns that stay together when they are shared out: then the same ones are ends of rows for any number of threads
+GRAIN = 32  # rows or columns that stay together when they are shared out: the same ones are ends for any number of threads
 TINIEST = 1 << 9  # multiplications up to which sums one by one are done before vectors have been set up
 
 
@@ -135,6 +135,8 @@ def linear_cpu(y, x, W, b):
         put_dots(c, a, w, m, n, k, start, bias)
     elif m <= FEW:
         few_rows(c, a, w, m, n, k, start, bias, True)
+    elif n <= FEW:
+        few_columns(c, a, w, m, n, k, start, bias)
     else:
         product(m, n, k, c, n, a, k, 1, w, 1, k, start, bias)
 
@@ -267,6 +269,42 @@ def parallel_few_rows(C, A, B, m, n, k, start, bias, turned):
             dot_rows(C, A, B, m, n, k, start, bias, first, last)
         else:
             add_rows(C, A, B, m, n, k, start, first, last)
+
+
+@jit
+def few_columns(C, A, B, m, n, k, start, bias):
+    """C[i,j] = s + Σ_p A[i,p] B[j,p] for few columns j: bound by reading A, which is shared out."""
+    if m * k < PARALLEL_PASS or num_threads() == 1:
+        dot_columns(C, A, B, n, k, start, bias, 0, m)
+    else:
+        parallel_few_columns(C, A, B, m, n, k, start, bias)
+
+
+@jit(parallel=True)
+def parallel_few_columns(C, A, B, m, n, k, start, bias):
+    threads = num_threads()
+    share = -(-m // (threads * GRAIN)) * GRAIN
+    for t in prange(threads):
+        dot_columns(C, A, B, n, k, start, bias, min(m, t * share), min(m, (t + 1) * share))
+
+
+@jit(reorder=True)
+def dot_columns(C, A, B, n, k, start, bias, first, last):
+    """C[i,j] = s + Σ_p A[i,p] B[j,p], first ≤ i < last, j < n: dot products of a row of B, with four rows of A at a time."""
+    for j in range(n):
+        b, s = B[j * k : (j + 1) * k], bias[j] if start == COLUMN_BIAS else C.dtype.type(0)
+        for i in range(first, last, 4):
+            # Past the end the last row is taken again: the same sum is written twice.
+            i1, i2, i3 = min(i + 1, last - 1), min(i + 2, last - 1), min(i + 3, last - 1)
+            a0, a1 = A[i * k : (i + 1) * k], A[i1 * k : (i1 + 1) * k]
+            a2, a3 = A[i2 * k : (i2 + 1) * k], A[i3 * k : (i3 + 1) * k]
+            s0 = s1 = s2 = s3 = C.dtype.type(0)
+            for p in range(k):
+                s0 += a0[p] * b[p]
+                s1 += a1[p] * b[p]
+                s2 += a2[p] * b[p]
+                s3 += a3[p] * b[p]
+            C[i * n + j], C[i1 * n + j], C[i2 * n + j], C[i3 * n + j] = s0 + s, s1 + s, s2 + s, s3 + s
 
 
 @jit(reorder=True)
