@@ -25,6 +25,7 @@ from .cpu.gemm import (
     pack,
     packed_size,
     panel_of,
+    put_turned,
 )  # fmt: skip
 from .cpu.jit import jit, num_threads, prange
 from .cpu.patches import (
@@ -40,7 +41,7 @@ from .cpu.patches import (
     zeros_around,
 )  # fmt: skip
 from .cpu.pointwise import PARALLEL_PASS, sum_of
-from .cpu.simd import lanes, transpose
+from .cpu.simd import lanes
 from .kernel import kernel
 from .matmul import scale
 from .window import flat, fold, unfold
@@ -162,22 +163,6 @@ def filter_panels(W, groups, group_size, rows, steps, panel):
             for k in range(K):
                 panels[to + k * panel] = W[of + steps[k]]
     return panels, size
-
-
-@jit
-def put_turned(y, y0, y_step, sums, rows, columns):
-    """y[y0 + j·y_step + i] = sums[i·columns + j], square by square; the last square begins where it ends with the rows."""
-    width = lanes(y)
-    if rows < width:
-        for j in range(columns):
-            for i in range(rows):
-                y[y0 + j * y_step + i] = sums[i * columns + j]
-        return
-    for j in range(0, columns, width):
-        for i in range(0, rows, width):
-            i = min(i, rows - width)
-            to, of = y0 + j * y_step + i, i * columns + j
-            transpose(y, to, y_step, sums, of, columns, width, min(width, columns - j))
 
 
 @jit

@@ -2,8 +2,10 @@
 
 import numpy as np
 
+from .cpu.flat import flat
 from .cpu.jit import jit, num_threads, prange
 from .cpu.pointwise import PARALLEL_PASS
+from .cpu.simd import copy_part, lanes
 from .kernel import kernel
 
 
@@ -59,12 +61,13 @@ def swap_axes(y, x):
 
 @jit
 def swap_rows(y, x, first, last):
-    """``swap_axes`` for first ≤ j < last."""
+    """``swap_axes`` for first ≤ j < last, in vectors: a row is often too short for LLVM to make some."""
+    (rows, columns, size), out, source, step = y.shape, flat(y), flat(x), lanes(y)
     for j in range(first, last):
-        for i in range(y.shape[1]):
-            row, of = y[j, i], x[i, j]
-            for d in range(len(row)):
-                row[d] = of[d]
+        for i in range(columns):
+            to, of = (j * columns + i) * size, (i * rows + j) * size
+            for d in range(0, size, step):
+                copy_part(out, to + d, source, of + d, min(step, size - d))
 
 
 @jit(parallel=True)

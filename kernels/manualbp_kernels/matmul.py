@@ -4,13 +4,16 @@ nn  forward through a stored matrix, or δ W        nt  x Wᵀ        tn  δᵀ 
 In ``matmul_nn``, ``linear`` and ``linear_backward_weights`` the rows of C, A, x, y, dy may lie along several axes.
 """
 
+import numpy as np
+
 from .cpu.flat import flat
-from .cpu.gemm import COLUMN_BIAS, OUTPUT, ZERO, product
+from .cpu.gemm import COLUMN_BIAS, OUTPUT, ZERO, product, put_turned
 from .cpu.jit import jit, num_threads, prange
 from .cpu.pointwise import PARALLEL_PASS
 from .kernel import kernel
 
 FEW = 4  # rows of C up to which a product is bound by reading B once, and packing it would read it twice
+FEW_INPUTS = 32  # numbers in a row of dW up to which it is computed turned over
 SHORT = 8  # numbers in a row of which vectors cannot be made
 NEAR = 1 << 12  # numbers of C that stay near while several outer products are added
 GRAIN = 32  # rows or columns that stay together when they are shared out: the same ones are ends for any number of threads
@@ -149,8 +152,20 @@ def linear_backward_weights_cpu(dW, db, dy, x):
         add_row_sums(db, d, m)
     if m * n * k <= TINIEST or m <= FEW:
         add_outer_products(dw, d, a, m, n, k)
+    elif k <= FEW_INPUTS and n >= 2 * k:
+        add_turned_product(dw, d, a, m, n, k)
     else:
         product(n, k, m, dw, k, d, 1, n, a, k, 1, OUTPUT, dw)
+
+
+@jit
+def add_turned_product(dW, dy, x, m, n, k):
+    """dW += (xᵀ dy)ᵀ: then it is x that is turned for the tiles, the smaller one, and dy is read where it lies."""
+    turned, sums = np.empty(n * k, dW.dtype), np.empty(n * k, dW.dtype)
+    product(k, n, m, turned, n, x, 1, k, dy, n, 1, ZERO, turned)
+    put_turned(sums, 0, k, turned, k, n)
+    for i in range(len(dW)):
+        dW[i] += sums[i]
 
 
 @jit

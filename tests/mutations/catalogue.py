@@ -284,6 +284,8 @@ LOOPS = _of(
      "with few outputs, four samples at a time, and the fourth gets the third's"),
     ("matmul.py", "matmul_tn", "if start == ZERO:\n            c[:] = 0\n        add_outer",
      "if True:\n            c[:] = 0\n        add_outer", "a product that forgets β"),
+    ("matmul.py", "linear_backward_weights", "dW[i] += sums[i]", "dW[i] = sums[i]",
+     "with few inputs, gradients are not added up"),
     ("matmul.py", "linear_backward_weights", "part[j] + a0[j] + a1[j] + a2[j] + a3[j]", "part[j] + a3[j]",
      "the bias gradient is that of every fourth sample"),
     ("matmul.py", "sum_rows", "for i in range(whole, rows):", "for i in range(whole + 1, rows):",

@@ -209,3 +209,19 @@ def pack_panel(packed, at, panel, S, s0, s_row, s_step, k, n, there):
             for p in range(0, k, width):
                 to, of = at + p * panel + v, s0 + p + v * s_step
                 transpose(packed, to, panel, S, of, s_step, min(width, there - v), min(width, k - p))
+
+
+@jit
+def put_turned(y, y0, y_step, sums, rows, columns):
+    """y[y0 + j·y_step + i] = sums[i·columns + j], square by square; the last square begins where it ends with the rows."""
+    width = lanes(y)
+    if rows < width:
+        for j in range(columns):
+            for i in range(rows):
+                y[y0 + j * y_step + i] = sums[i * columns + j]
+        return
+    for j in range(0, columns, width):
+        for i in range(0, rows, width):
+            i = min(i, rows - width)
+            to, of = y0 + j * y_step + i, i * columns + j
+            transpose(y, to, y_step, sums, of, columns, width, min(width, columns - j))
