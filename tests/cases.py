@@ -125,7 +125,7 @@ class Draw:
         return tuple(self.pick(1, high) for _ in range(count))
 
     def rows(self):
-        """A number of rows: often few, for which products have loops of their own."""
+        """A number of rows or columns: often few, for which products have loops of their own."""
         return self.pick(1, (4, 40)[self.pick(0, 1)])
 
     def __call__(self, *shape):
@@ -158,7 +158,7 @@ class Draw:
         """A window with its padding, an image (H, W) it fits into, and the number of places (Ho, Wo)."""
         axes = []
         for _ in range(2):
-            kernel, stride = self.pick(1, 3), self.pick(1, 3)
+            kernel, stride = self.pick(1, 3), self.pick(1, (1, 3)[self.pick(0, 1)])  # mostly 1, which has loops of its own
             padding, step = self.pick(0, kernel // 2), self.pick(1, dilation)
             reach = step * (kernel - 1) + 1
             size = self.pick(max(1, reach - padding), 7)
@@ -215,12 +215,12 @@ def _product(left, right):
 
 
 def _linear(d):
-    N, I, O = d.rows(), *d.sizes(2, 40)
+    N, I, O = d.rows(), d.rows(), d.rows()
     return d.unwritten(N, O), d(N, I), d(O, I), d.maybe(d(O))
 
 
 def _linear_backward_weights(d):
-    N, I, O = d.rows(), *d.sizes(2, 40)
+    N, I, O = d.rows(), d.rows(), d.rows()
     return d(O, I), d.maybe(d(O)), d(N, O), d(N, I)
 
 

@@ -368,7 +368,7 @@ def add_rows(C, A, B, m, n, k, start, first, last):
 @jit
 def add_columns(s, A, rows, first, last):
     """s[j] += Σ_i A[i,j] for the columns first ≤ j < last of a flat array whose rows are as long as s: four rows at a time."""
-    n, part = len(s), s[first:last]
+    n, part = len(s), s[first:last]  # of A[of + j], j from ``first`` on, LLVM makes no vectors: Numba asks if it is negative
     whole = rows - rows % 4
     for i in range(0, whole, 4):
         of = i * n

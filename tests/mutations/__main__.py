@@ -15,8 +15,8 @@ HEAD = """# Mutations
 Written by `make mutations`. Each line is a bug that people write into backpropagation by hand, put into a copy of our sources
 as a patch ([tests/mutations/catalogue.py](../tests/mutations/catalogue.py)); then the tests run that the author of that layer,
 loss or optimizer would run: central differences on the NumPy definitions, for optimizers a few steps by the published formula.
-Bugs in compiled loops, the last of the table, are compiled, and the loops compared with their kernel's definition. Without a
-bug all tests pass.
+Bugs in compiled loops, the last of the table, are compiled, and the loops compared with their kernel's definition. Tests draw
+their numbers at random and have up to three goes at a bug; without a bug all pass.
 
 """
 
