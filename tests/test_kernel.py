@@ -53,11 +53,12 @@ def test_compiled_equals_definition(name, dtype, data, seed, whole):
     assert_agree(kernel, case, case.arguments(draw), kernel.form("cpu"), whole)
 
 
+SIZES = [(131, 133, 137), (257, 70, 530), (70, 257, 530), (530, 257, 257), (37, 1030, 19), (70, 25, 600), (301, 3, 70)]
+LOW = [(m, 133, 137) for m in (5, 6, 7, 9, 10, 11, 13)]  # rows that leave tiles of every height
+
+
 @each_dtype
-@pytest.mark.parametrize(
-    ("m", "n", "k"),
-    [(131, 133, 137), (257, 70, 530), (70, 257, 530), (530, 257, 257), (37, 1030, 19), (70, 25, 600), (301, 3, 70)],
-)
+@pytest.mark.parametrize(("m", "n", "k"), SIZES + LOW)
 def test_products_of_any_size_equal_their_definitions(m, n, k, dtype):
     """Beyond the sizes at which A and B are packed and the sum over p is cut, none a multiple of a tile: to the bit."""
     draw = Draw(np.random.default_rng(0), dtype, whole=True)

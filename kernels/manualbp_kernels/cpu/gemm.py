@@ -24,7 +24,7 @@ Source: Goto and van de Geijn, "Anatomy of high-performance matrix multiplicatio
 import numpy as np
 
 from .jit import jit, num_threads, prange
-from .simd import ROWS, VECTORS, copy_rows, lanes, tile, transpose, vector_bytes
+from .simd import HEIGHTS, ROWS, VECTORS, copy_rows, lanes, tile, transpose, vector_bytes
 
 KC = 512  # a panel of A, 8 × 512, is 16 KiB: it stays in the L1 cache while a panel of B streams by
 MC = 30 * ROWS  # 240 × 512 numbers of A are 480 KiB: they stay in the L2 cache
@@ -35,6 +35,7 @@ LARGE_A = 1 << 17  # an A of more numbers is packed: its rows lie on too many pa
 PACKED_ROWS = 16  # rows packed at a time: while one panel is written, the lines that the next one reads stay in the cache
 PARALLEL_WORK = 1 << 19  # multiplications that pay for waking another thread
 BYTES = vector_bytes()
+SEVERAL_HEIGHTS = len(HEIGHTS) > 1
 
 ZERO, OUTPUT, ROW_BIAS, COLUMN_BIAS = 0, 1, 2, 3  # what the sums are added to
 
@@ -125,8 +126,12 @@ def block(m, n, k, panel, C, c0, ldc, A, a0, rows, a_steps, B, b0, b_panel, b_st
 
 @jit
 def first_row(t, tiles, m):
-    """Where tile t begins when m rows are shared out evenly: of 32 rows with at most 6, tiles of 5 and 6 and none of 2."""
-    return t * m // tiles
+    """Where tile t begins, and m behind the last one.
+
+    Where several heights make whole tiles the rows are shared out evenly: of 32 rows with at most 6, tiles of 5 and 6 and
+    none of 2. Else all tiles are whole but the last.
+    """
+    return t * m // tiles if SEVERAL_HEIGHTS else min(t * ROWS, m)
 
 
 @jit

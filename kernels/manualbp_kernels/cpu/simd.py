@@ -32,6 +32,7 @@ def vector_bytes() -> int:
 # The register tile. With 32 registers 24 sums, 3 vectors of B and a number of A repeated; with 16 of them 12, 2 and 1.
 ROWS, VECTORS = (8, 3) if vector_bytes() == 64 or platform.machine() == "arm64" else (6, 2)
 HEIGHTS = (8,) if ROWS == 8 else (6, 5, 4)  # of whole tiles; 4 rows are still enough sums to keep the multipliers busy
+PARTIAL = (ROWS, 4, 2)  # of tiles that may lack rows: a sample or two must not cost as much as eight
 
 
 class Intrinsic:
@@ -247,10 +248,12 @@ def _emit_tile(e: Emitter, C, A, B, bias, rows, a_steps, b_steps, ldc, K, m, n, 
 
     # Code of its own for each whole tile: a masked store costs as much as forty plain ones on some processors.
     wide, even = e.vectors(n)
-    kind = e.constant(len(HEIGHTS))
-    for k, height in enumerate(HEIGHTS):
+    kind = e.constant(0)
+    for k, height in enumerate(PARTIAL):
+        kind = b.select(b.icmp_signed("<=", m, e.constant(height)), e.constant(k), kind)
+    for k, height in enumerate(HEIGHTS, len(PARTIAL)):
         kind = b.select(b.and_(even, b.icmp_signed("==", m, e.constant(height))), e.constant(k), kind)
-    cases = [(height, True) for height in HEIGHTS] + [(ROWS, False)]
+    cases = [(height, False) for height in PARTIAL] + [(height, True) for height in HEIGHTS]
     makers: list[Callable[[], Any]] = [
         partial(multiply, height, vectors, whole) for height, whole in cases for vectors in range(1, VECTORS + 1)
     ]
