@@ -7,7 +7,7 @@ In ``matmul_nn``, ``linear`` and ``linear_backward_weights`` the rows of C, A, x
 import numpy as np
 
 from .cpu.flat import flat
-from .cpu.gemm import COLUMN_BIAS, OUTPUT, ZERO, product, put_turned
+from .cpu.gemm import COLUMN_BIAS, OUTPUT, ROW_BIAS, ZERO, product, put_turned
 from .cpu.jit import jit, num_threads, prange
 from .cpu.pointwise import PARALLEL_PASS
 from .kernel import kernel
@@ -98,7 +98,7 @@ def matmul_nn_cpu(C, A, B, beta):
         return
     start = begin(c, beta)
     if m <= FEW:
-        few_rows(c, a, b, m, n, k, start, c, False)
+        few_rows(c, a, b, m, n, k, start)
     else:
         product(m, n, k, c, n, a, k, 1, b, n, 1, start, c)
 
@@ -110,7 +110,7 @@ def matmul_nt_cpu(C, A, B, beta):
     c, a, b = flat(C), flat(A), flat(B)
     start = begin(c, beta)
     if m <= FEW:
-        few_rows(c, a, b, m, n, k, start, c, True)
+        dot_products(c, n, 1, a, b, m, n, k, start, c)
     else:
         product(m, n, k, c, n, a, k, 1, b, 1, k, start, c)
 
@@ -137,9 +137,9 @@ def linear_cpu(y, x, W, b):
     if m * n * k <= TINIEST:
         put_dots(c, a, w, m, n, k, start, bias)
     elif m <= FEW:
-        few_rows(c, a, w, m, n, k, start, bias, True)
+        dot_products(c, n, 1, a, w, m, n, k, start, bias)
     elif n <= FEW:
-        few_columns(c, a, w, m, n, k, start, bias)
+        dot_products(c, 1, n, w, a, n, m, k, ZERO if b is None else ROW_BIAS, bias)
     else:
         product(m, n, k, c, n, a, k, 1, w, 1, k, start, bias)
 
@@ -264,69 +264,30 @@ def put_dots(C, A, B, m, n, k, start, bias):
 
 
 @jit
-def few_rows(C, A, B, m, n, k, start, bias, turned):
-    """C[i,j] = s + Σ_p A[i,p] B[p,j], or B[j,p] if ``turned``, for few rows of A: bound by reading B, which is shared out."""
-    if n * k >= PARALLEL_PASS and num_threads() > 1:
-        parallel_few_rows(C, A, B, m, n, k, start, bias, turned)
-    elif turned:
-        dot_rows(C, A, B, m, n, k, start, bias, 0, n)
+def dot_products(C, c_row, c_step, A, B, m, n, k, start, bias):
+    """C[i·c_row + j·c_step] = s + Σ_p A[i,p] B[j,p] for few i < m, j < n: bound by reading B, which is shared out.
+
+    s is 0, C, bias[i] or bias[j].
+    """
+    if n * k < PARALLEL_PASS or num_threads() == 1:
+        dot_rows(C, c_row, c_step, A, B, m, k, start, bias, 0, n)
     else:
-        add_rows(C, A, B, m, n, k, start, 0, n)
+        parallel_dot_products(C, c_row, c_step, A, B, m, n, k, start, bias)
 
 
 @jit(parallel=True)
-def parallel_few_rows(C, A, B, m, n, k, start, bias, turned):
+def parallel_dot_products(C, c_row, c_step, A, B, m, n, k, start, bias):
     threads = num_threads()
     share = -(-n // (threads * GRAIN)) * GRAIN
     for t in prange(threads):
-        first, last = min(n, t * share), min(n, (t + 1) * share)
-        if turned:
-            dot_rows(C, A, B, m, n, k, start, bias, first, last)
-        else:
-            add_rows(C, A, B, m, n, k, start, first, last)
-
-
-@jit
-def few_columns(C, A, B, m, n, k, start, bias):
-    """C[i,j] = s + Σ_p A[i,p] B[j,p] for few columns j: bound by reading A, which is shared out."""
-    if m * k < PARALLEL_PASS or num_threads() == 1:
-        dot_columns(C, A, B, n, k, start, bias, 0, m)
-    else:
-        parallel_few_columns(C, A, B, m, n, k, start, bias)
-
-
-@jit(parallel=True)
-def parallel_few_columns(C, A, B, m, n, k, start, bias):
-    threads = num_threads()
-    share = -(-m // (threads * GRAIN)) * GRAIN
-    for t in prange(threads):
-        dot_columns(C, A, B, n, k, start, bias, min(m, t * share), min(m, (t + 1) * share))
+        dot_rows(C, c_row, c_step, A, B, m, k, start, bias, min(n, t * share), min(n, (t + 1) * share))
 
 
 @jit(reorder=True)
-def dot_columns(C, A, B, n, k, start, bias, first, last):
-    """C[i,j] = s + Σ_p A[i,p] B[j,p], first ≤ i < last, j < n: dot products of a row of B, with four rows of A at a time."""
-    for j in range(n):
-        b, s = B[j * k : (j + 1) * k], bias[j] if start == COLUMN_BIAS else C.dtype.type(0)
-        for i in range(first, last, 4):
-            # Past the end the last row is taken again: the same sum is written twice.
-            i1, i2, i3 = min(i + 1, last - 1), min(i + 2, last - 1), min(i + 3, last - 1)
-            a0, a1 = A[i * k : (i + 1) * k], A[i1 * k : (i1 + 1) * k]
-            a2, a3 = A[i2 * k : (i2 + 1) * k], A[i3 * k : (i3 + 1) * k]
-            s0 = s1 = s2 = s3 = C.dtype.type(0)
-            for p in range(k):
-                s0 += a0[p] * b[p]
-                s1 += a1[p] * b[p]
-                s2 += a2[p] * b[p]
-                s3 += a3[p] * b[p]
-            C[i * n + j], C[i1 * n + j], C[i2 * n + j], C[i3 * n + j] = s0 + s, s1 + s, s2 + s, s3 + s
-
-
-@jit(reorder=True)
-def dot_rows(C, A, B, m, n, k, start, bias, first, last):
-    """C[i,j] = s + Σ_p A[i,p] B[j,p], first ≤ j < last: both lie along p, so this is dot products, four at a time."""
+def dot_rows(C, c_row, c_step, A, B, m, k, start, bias, first, last):
+    """``dot_products`` for first ≤ j < last: a row of A with four rows of B at a time."""
     for i in range(m):
-        a = A[i * k : (i + 1) * k]
+        a, to = A[i * k : (i + 1) * k], i * c_row
         for j in range(first, last, 4):
             # Past the end the last row is taken again: the same sum is written twice.
             j1, j2, j3 = min(j + 1, last - 1), min(j + 2, last - 1), min(j + 3, last - 1)
@@ -338,11 +299,31 @@ def dot_rows(C, A, B, m, n, k, start, bias, first, last):
                 s1 += a[p] * b1[p]
                 s2 += a[p] * b2[p]
                 s3 += a[p] * b3[p]
+            c0, c1, c2, c3 = to + j * c_step, to + j1 * c_step, to + j2 * c_step, to + j3 * c_step
             if start == COLUMN_BIAS:
                 s0, s1, s2, s3 = s0 + bias[j], s1 + bias[j1], s2 + bias[j2], s3 + bias[j3]
+            elif start == ROW_BIAS:
+                s0, s1, s2, s3 = s0 + bias[i], s1 + bias[i], s2 + bias[i], s3 + bias[i]
             elif start == OUTPUT:
-                s0, s1, s2, s3 = s0 + C[i * n + j], s1 + C[i * n + j1], s2 + C[i * n + j2], s3 + C[i * n + j3]
-            C[i * n + j], C[i * n + j1], C[i * n + j2], C[i * n + j3] = s0, s1, s2, s3
+                s0, s1, s2, s3 = s0 + C[c0], s1 + C[c1], s2 + C[c2], s3 + C[c3]
+            C[c0], C[c1], C[c2], C[c3] = s0, s1, s2, s3
+
+
+@jit
+def few_rows(C, A, B, m, n, k, start):
+    """C[i,j] = s + Σ_p A[i,p] B[p,j] for few rows of A, s = 0 or C: bound by reading B, which is shared out."""
+    if n * k < PARALLEL_PASS or num_threads() == 1:
+        add_rows(C, A, B, m, n, k, start, 0, n)
+    else:
+        parallel_few_rows(C, A, B, m, n, k, start)
+
+
+@jit(parallel=True)
+def parallel_few_rows(C, A, B, m, n, k, start):
+    threads = num_threads()
+    share = -(-n // (threads * GRAIN)) * GRAIN
+    for t in prange(threads):
+        add_rows(C, A, B, m, n, k, start, min(n, t * share), min(n, (t + 1) * share))
 
 
 @jit
